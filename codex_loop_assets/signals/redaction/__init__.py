@@ -1,0 +1,8 @@
+"""The one outlet: every text that leaves the tables passes `redact`.
+
+Here: what counts as a secret or as personal, and what stands in its place. Not here: who calls it, and with which text.
+"""
+
+from codex_loop_assets.signals.redaction.redactor import Redactor, redact, redact_many
+
+__all__ = ["Redactor", "redact", "redact_many"]

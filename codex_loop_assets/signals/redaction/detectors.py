@@ -1,0 +1,194 @@
+"""Detectors of the section `redaction`, compiled: which literal announces what, and how far the secret reaches.
+
+A detector is asked only at its anchors and looks only at the text around them, so that its cost follows the hits and
+not the length of the text. Patterns come from detect-secrets where it knows the format, else from the settings.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from codex_loop_assets.signals.redaction.values import ValueJudge
+
+# After `password`, `client_secret` and the like: a tail that still names the value, a closing quote or bracket, a type
+# annotation, the operator, and the value in quotes (perhaps escaped inside JSON) or bare up to a separator.
+_ASSIGNMENT = r"""(?i:{keyword})
+  (?i:[_.-]?(?:access|key|token|value|prod|production|staging|dev|test|live|main|primary|default|base64|b64|[0-9]{{1,2}})){{0,3}}
+  (?![A-Za-z0-9_-])
+  (?: \\?["'`]?\]?\)?
+      (?:[ \t]{{0,4}}:[ \t]{{0,4}}(?:str|string|String|&str|SecretStr|text)[ \t]{{0,4}}(?==))?
+      [ \t]{{0,12}} (?P<operator>:=|=>|={{1,3}}|:|>(?=[^<>\s]{{4,200}}</)|[ ](?=[^-\s])) [ \t]{{0,4}} )
+  (?: (?P<quote>\\?["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){{1,400}})(?P=quote)
+    | (?P<bare>(?:\[secret:[a-z_]+:[0-9a-f]+\]|[^\s"'`,;&<>\\]|&(?!\w+=)){{1,400}}) )"""
+_SHELL = re.compile(
+    r"(?:^|[\n;]|\\n|\s-e |\sexport |\sENV |\sARG |\$env:|&& )[ \t]*(?:export |set |ENV |ARG |declare -x )?[A-Z0-9_]*\Z"
+)
+_FLAG = re.compile(r"(?:^|[\s\"'`\[(,]|\\[nrt])--?(?:[A-Za-z0-9]+-)*\Z")
+_CONNECTION = re.compile(r"(?:;|[?&])\s?[A-Za-z0-9_ -]*\Z")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One stretch of text to hide: character offsets [start, end), what it is, and its detector's place in the order."""
+
+    start: int
+    end: int
+    kind: str
+    order: int
+    placeholder: str | None
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Patterns tried at an anchor. `accept` sees the text and the span of the hidden value and may refuse it."""
+
+    kind: str
+    order: int
+    anchors: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+    group: int | str | None
+    preceded_by: re.Pattern[str] | None
+    include_preceding: bool
+    before: int
+    after: int
+    bounded: bool
+    context_chars: int
+    accept: Callable[[str], bool]
+    assignment: Callable[[str, int, re.Match[str]], tuple[int, int] | None] | None
+    placeholder: str | None
+
+    def claims(self, text: str, anchor: int) -> Iterator[Claim]:
+        """Stretches to hide around the anchor found at offset `anchor`."""
+        start = anchor
+        if self.preceded_by is not None:
+            context_start = max(0, anchor - self.context_chars)
+            preceding = self.preceded_by.search(text[context_start:anchor])
+            if preceding is None:
+                return
+            if self.include_preceding:
+                start = context_start + preceding.start()
+        for pattern in self.patterns:
+            match = self._match(pattern, text, anchor)
+            if match is None:
+                continue
+            span = self._span(text, anchor, start, match)
+            if span is not None and span[0] < span[1]:
+                yield Claim(*span, self.kind, self.order, self.placeholder)
+
+    def _match(self, pattern: re.Pattern[str], text: str, anchor: int) -> re.Match[str] | None:
+        if not self.before and not self.after:
+            return pattern.match(text, anchor)
+        return pattern.search(text, max(0, anchor - self.before), anchor + self.after)
+
+    def _span(self, text: str, anchor: int, start: int, match: re.Match[str]) -> tuple[int, int] | None:
+        if self.assignment is not None:
+            return self.assignment(text, anchor, match)
+        if self.group is not None:
+            start, end = match.span(self.group)
+        else:
+            start, end = min(start, match.start()), match.end()
+        touched = self.bounded and (
+            (start > 0 and text[start - 1].isalnum() and not text.endswith(("\\n", "\\r", "\\t"), 0, start))
+            or (end < len(text) and text[end].isalnum())
+        )
+        return None if touched or not self.accept(text[start:end]) else (start, end)
+
+
+def load_detectors(settings: Mapping[str, Any]) -> list[Detector]:
+    """Compile the detectors of the section `redaction`. Raises re.error or AttributeError on a wrong entry."""
+    judge = ValueJudge(settings)
+    return [_compile(entry, order, judge, settings) for order, entry in enumerate(settings["detectors"])]
+
+
+def _compile(entry: Mapping[str, Any], order: int, judge: ValueJudge, settings: Mapping[str, Any]) -> Detector:
+    preceded_by = entry.get("preceded_by")
+    patterns, group = _patterns(entry)
+    return Detector(
+        kind=entry["kind"],
+        order=order,
+        anchors=_spellings(entry["anchors"], entry.get("ignore_case", False)),
+        patterns=patterns,
+        group=group,
+        preceded_by=re.compile(rf"(?:{preceded_by})\Z", re.VERBOSE) if preceded_by else None,
+        include_preceding=entry.get("include_preceding", False),
+        before=entry.get("before", 0),
+        after=entry.get("after", 0),
+        bounded=entry.get("bounded", False),
+        context_chars=settings["context_chars"],
+        accept=_acceptance(entry, judge),
+        assignment=_assignment(judge) if "assignment" in entry else None,
+        placeholder=entry.get("placeholder"),
+    )
+
+
+def _patterns(entry: Mapping[str, Any]) -> tuple[tuple[re.Pattern[str], ...], int | str | None]:
+    if "plugin" in entry:
+        module, name = entry["plugin"].split(".")
+        plugin = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)
+        return tuple(plugin.denylist), entry.get("group")
+    if "assignment" in entry:
+        return (re.compile(_ASSIGNMENT.format(keyword=entry["assignment"]), re.VERBOSE),), None
+    pattern = re.compile(entry["pattern"], re.VERBOSE | (re.IGNORECASE if entry.get("ignore_case") else 0))
+    return (pattern,), "secret" if "secret" in pattern.groupindex else None
+
+
+def _spellings(anchors: list[str], ignore_case: bool) -> tuple[str, ...]:
+    if not ignore_case:
+        return tuple(anchors)
+    return tuple(
+        dict.fromkeys(
+            form
+            for anchor in anchors
+            for form in (anchor, anchor.lower(), anchor.upper(), anchor.title(), anchor.capitalize())
+        )
+    )
+
+
+def _acceptance(entry: Mapping[str, Any], judge: ValueJudge) -> Callable[[str], bool]:
+    check = entry.get("check")
+    if check == "assigned":
+        strict = entry.get("strict", True)
+        return lambda value: judge.is_assigned_secret(value, quoted=not strict, shell=not strict)
+    if check == "email":
+        return judge.is_personal_address
+    if check == "user":
+        return judge.is_user_name
+    if check == "jwt":
+        return _is_formally_valid_jwt
+    return lambda value: True
+
+
+def _is_formally_valid_jwt(token: str) -> bool:
+    from detect_secrets.plugins.jwt import JwtTokenDetector
+
+    return JwtTokenDetector.is_formally_valid(token)
+
+
+def _assignment(judge: ValueJudge) -> Callable[[str, int, re.Match[str]], tuple[int, int] | None]:
+    """How far the value of an assignment reaches, or None where it is not worth hiding.
+
+    A space as operator counts only after a command line flag; bare text counts most in a shell or .env line and in a
+    connection string, where everything is a value.
+    """
+
+    def span(text: str, anchor: int, match: re.Match[str]) -> tuple[int, int] | None:
+        before = text[max(0, anchor - 64) : anchor]
+        if match["quoted"] is not None:
+            group, value = "quoted", match["quoted"]
+        else:
+            group, value = "bare", match["bare"].rstrip(")}].:" if match["operator"] != "=" else ")}]")
+        flag = _FLAG.search(before) is not None
+        if match["operator"] == " " and not flag:
+            return None
+        after_operator = text[match.end("operator") : match.end("operator") + 1]
+        tight = match["operator"] == "=" and not after_operator.isspace()
+        named_here = flag or _SHELL.search(before) is not None or _CONNECTION.search(before) is not None
+        shell = group == "bare" and (match["operator"] in " >" or (tight and named_here))
+        start = match.start(group)
+        return (start, start + len(value)) if judge.is_assigned_secret(value, group == "quoted", shell) else None
+
+    return span
