@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from codex_loop_assets.signals.model import SignalType
     from codex_loop_assets.signals.schema import SignalSchema
 
 NOVEL = "novel"
@@ -86,7 +87,7 @@ class Finding:
     confidence: float
     description: str
     quote: str
-    type: str = "friction"
+    type: SignalType = "friction"
 
 
 @dataclass(frozen=True)
@@ -140,31 +141,33 @@ def verify(
 ) -> tuple[tuple[Finding, ...], int]:
     """Findings whose evidence exists, with the type the schema gives their category, and the number rejected.
 
-    Rejected: an unknown or retired category, a turn that does not exist or holds no words of a person, a quotation that
+    Rejected: a category that the schema does not give to judges (unknown, retired, mechanical), a turn that does not exist or holds no words of a person, a quotation that
     is empty or not part of that message (white space aside). Of several findings of one category about one turn the
     most confident is kept; the others say the same and are not counted as rejected.
     """
     kept: dict[tuple[int, int, str], Finding] = {}
     rejected = 0
     for finding in findings:
-        kind = _type_of(finding, schema)
+        category, kind = _category(finding, schema)
         turn = transcript.turn(finding.run, finding.seq_start)
         if kind is None or turn is None or not turn.spoken or not _quoted(finding.quote, turn.user_message):
             rejected += 1
             continue
-        place = (finding.run, finding.seq_start, finding.category)
+        place = (finding.run, finding.seq_start, category)
         if place not in kept or kept[place].confidence < finding.confidence:
             severity = min(3, max(1, finding.severity))
             confidence = min(1.0, max(0.0, finding.confidence))
-            kept[place] = replace(finding, type=kind, severity=severity, confidence=confidence)
+            kept[place] = replace(finding, category=category, type=kind, severity=severity, confidence=confidence)
     return tuple(kept.values()), rejected
 
 
-def _type_of(finding: Finding, schema: SignalSchema) -> str | None:
+def _category(finding: Finding, schema: SignalSchema) -> tuple[str, SignalType | None]:
+    """The canonical name of the finding's category and its type; no type where a judge may not claim it."""
     if finding.category == NOVEL:
-        return finding.type if finding.type in ("friction", "delight") else None
-    category = schema.categories.get(finding.category)
-    return None if category is None or category.status == "retired" else category.type
+        return NOVEL, finding.type if finding.type in ("friction", "delight") else None
+    category = schema.resolve(finding.category)
+    judged = category is not None and category.status != "retired" and category.detector == "semantic"
+    return (category.name, category.type) if category is not None and judged else (finding.category, None)
 
 
 def _quoted(quote: str, message: str) -> bool:
