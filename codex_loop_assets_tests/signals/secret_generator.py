@@ -3,6 +3,7 @@
 Secrets are assembled while the tests run, so that no file of the project holds anything a secret scanner would report.
 """
 
+# ruff: noqa: E501 (one sample of output per line reads better than wrapped strings)
 from __future__ import annotations
 
 import base64
@@ -40,7 +41,7 @@ class Maker:
         return word + self.random.choice("!%*_+") + self.of(ALNUM, self.random.randint(4, 12)) + self.of(DIGITS, 2)
 
     def jwt(self) -> str:
-        parts = ('{"alg":"HS256","typ":"JWT"}', '{"sub":"%s","iat":1700000000}' % self.of(DIGITS, 10))
+        parts = ('{"alg":"HS256","typ":"JWT"}', f'{{"sub":"{self.of(DIGITS, 10)}","iat":1700000000}}')
         encoded = [base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts]
         return ".".join([*encoded, self.of(URL_SAFE, 43)])
 
@@ -131,7 +132,7 @@ def _assigned(make: Maker) -> list[tuple[str, str, str]]:
         ("aws_session_token", f'"SessionToken": "{make.of(BASE64, 200)}"', ""),
         (
             "azure_storage",
-            f"DefaultEndpointsProtocol=https;AccountName=prod;Account"
+            "DefaultEndpointsProtocol=https;AccountName=prod;Account"
             + f"Key={make.of(BASE64, 86)}==;EndpointSuffix=core.windows.net",
             "",
         ),
@@ -142,21 +143,21 @@ def _assigned(make: Maker) -> list[tuple[str, str, str]]:
         ("git_remote", f"origin\thttps://{user}:{hexadecimal}@git.corp.io/team/app.git (fetch)\n", hexadecimal),
         ("git_remote_token", f"url = https://{hexadecimal}@git.corp.io/team/app.git\n", hexadecimal),
         ("ado_connection", f"Server=db;Database=app;User Id={user};Pass" + f"word={password};Encrypt=true", password),
-        ("env_password", f"POSTGRES_USER=app\nPOSTGRES_PASS" + f"WORD={password}\nPOSTGRES_DB=app\n", password),
+        ("env_password", "POSTGRES_USER=app\nPOSTGRES_PASS" + f"WORD={password}\nPOSTGRES_DB=app\n", password),
         ("env_api_key", f"DATADOG_API_KEY={hexadecimal}\nDD_SITE=datadoghq.eu\n", hexadecimal),
-        ("env_word", f"ADMIN_PASS" + f"WORD={make.of(LOWER, 10)}\n", ""),
+        ("env_word", "ADMIN_PASS" + f"WORD={make.of(LOWER, 10)}\n", ""),
         ("json_password", f'{{"user": "{user}", "pass' + f'word": "{password}", "port": 5432}}', password),
-        ("json_escaped", f'"text":"{{\\"client_sec' + f'ret\\":\\"{long}\\",\\"n\\":1}}"', long),
+        ("json_escaped", '"text":"{\\"client_sec' + f'ret\\":\\"{long}\\",\\"n\\":1}}"', long),
         ("yaml_secret", f"  api:\n    secret_key: {long}\n    debug: false\n", long),
         ("toml_token", f'[registry]\ntoken = "{make.of(ALNUM, 32)}"\n', ""),
-        ("source_constant", f"API_TO" + f"KEN = '{make.of(ALNUM, 30)}'\n", ""),
+        ("source_constant", "API_TO" + f"KEN = '{make.of(ALNUM, 30)}'\n", ""),
         ("typed_constant", f'const apiKey: string = "{make.of(ALNUM, 28)}";\n', ""),
         (
             "bearer_header",
-            f"curl -H 'Authorization: Bear" + f"er {make.of(URL_SAFE, 40)}' https://api.corp.io/v1\n",
+            "curl -H 'Authorization: Bear" + f"er {make.of(URL_SAFE, 40)}' https://api.corp.io/v1\n",
             "",
         ),
-        ("basic_header", f"> Authorization: Bas" + f"ic {basic}\n> Accept: */*\n", basic),
+        ("basic_header", "> Authorization: Bas" + f"ic {basic}\n> Accept: */*\n", basic),
         ("curl_user", f"curl -sS -u {user}:{password} https://ci.corp.io/job/1\n", password),
         ("cli_flag", f"docker login --username {user} --pass" + f"word {password} ghcr.io\n", password),
         ("mysql_flag", f"mysql -h db -u {user} -p{password} app -e 'select 1'\n", password),
@@ -167,23 +168,23 @@ def _assigned(make: Maker) -> list[tuple[str, str, str]]:
         ("kubeconfig", f"    client-key-data: {make.of(BASE64, 400)}\n", ""),
         (
             "npmrc",
-            f"//registry.example.org/:_auth"
+            "//registry.example.org/:_auth"
             + f"Token={make.of(HEX, 8)}-{make.of(HEX, 4)}-{make.of(HEX, 4)}-{make.of(HEX, 4)}-{make.of(HEX, 12)}\n",
             "",
         ),
         (
             "aws_presigned",
-            f"https://b.s3.amazonaws.com/k?X-Amz-Expires=900&X-Amz-Signa" + f"ture={make.of(HEX, 64)}\n",
+            "https://b.s3.amazonaws.com/k?X-Amz-Expires=900&X-Amz-Signa" + f"ture={make.of(HEX, 64)}\n",
             "",
         ),
         (
             "cloudfront",
-            f"https://d1.cloudfront.net/a?Expires=17&Signa" + f"ture={make.of(URL_SAFE, 80)}&Key-Pair-Id=K2\n",
+            "https://d1.cloudfront.net/a?Expires=17&Signa" + f"ture={make.of(URL_SAFE, 80)}&Key-Pair-Id=K2\n",
             "",
         ),
         ("cookie", f"Set-Cookie: session={make.of(ALNUM, 48)}; Path=/; HttpOnly\n", ""),
-        ("bcrypt", f"admin:$2" + f"b$12${make.of(ALNUM, 53)}\n", ""),
-        ("shadow", f"root:$" + f"6${make.of(ALNUM, 16)}${make.of(ALNUM, 86)}:19000:0:99999:7:::\n", ""),
+        ("bcrypt", "admin:$2" + f"b$12${make.of(ALNUM, 53)}\n", ""),
+        ("shadow", "root:$" + f"6${make.of(ALNUM, 16)}${make.of(ALNUM, 86)}:19000:0:99999:7:::\n", ""),
         ("rsa_private_key", make.pem("RSA PRIVATE" + " KEY"), ""),
         ("openssh_private_key", make.pem("OPENSSH PRIVATE" + " KEY"), ""),
         ("escaped_private_key", '{"private_key": "' + make.pem("PRIVATE" + " KEY", "\\n") + '\\n"}', ""),

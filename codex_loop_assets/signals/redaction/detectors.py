@@ -33,7 +33,7 @@ _CONNECTION = re.compile(r"(?:;|[?&])\s?[A-Za-z0-9_ -]*\Z")
 
 @dataclass(frozen=True)
 class Claim:
-    """One stretch of text to hide: character offsets [start, end), what it is, and its detector's place in the order."""
+    """One stretch of text to hide: characters [start, end), what it is, and its detector's place in the order."""
 
     start: int
     end: int

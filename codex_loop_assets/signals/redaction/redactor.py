@@ -1,4 +1,4 @@
-"""Put placeholders where detectors claim text. Pure: equal text, thread and salt give the equal result in any process."""
+"""Put placeholders where detectors claim text. Equal text, thread and salt give the equal result in any process."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PLACEHOLDER = re.compile(r"\[secret:[a-z_]+:[0-9a-f]+\]|\[user\]")
 class Redactor:
     """Replaces secrets, e-mail addresses and user names by placeholders.
 
-    The same secret in the same thread has the same placeholder `[secret:<kind>:<tag>]`; the tag is a short hash keyed by
-    the thread, so that placeholders of two threads cannot be linked, and too short to be a way back to the secret.
+    The same secret in the same thread has the same placeholder `[secret:<kind>:<tag>]`. The tag is a short hash keyed
+    by the thread, so that placeholders of two threads cannot be linked, and too short to be a way back to the secret.
     """
 
     def __init__(self, settings: Mapping[str, Any], salt: str = ""):

@@ -26,14 +26,14 @@ class ValueJudge:
     def is_assigned_secret(self, value: str, quoted: bool, shell: bool) -> bool:
         """Whether `value`, assigned to a name that says "secret", is one: not a stand-in, a reference, code or a word.
 
-        `quoted`: it stood in quotes. `shell`: it stands in a shell or .env assignment, where bare text is always a value.
+        `quoted`: it stood in quotes. `shell`: it stands in a shell or .env assignment, where bare text is a value.
         """
         if not self.is_real(value):
             return False
         if not quoted and not shell and self._code.search(value):
             return False
         if re.fullmatch(r"[A-Za-z_$./ :,-]+", value):
-            return shell and " " not in value or self._is_random_word(value)
+            return (shell and " " not in value) or self._is_random_word(value)
         if quoted:
             return " " not in value and self.entropy(value) >= self._values["min_entropy_quoted"]
         return shell or (
