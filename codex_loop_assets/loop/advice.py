@@ -1,0 +1,94 @@
+"""Suggested approaches: what to change, said with the facts of the evidence, and the objections to advice without them.
+
+What belongs here: choosing and filling sentences, and rejecting generic ones. What does not: finding facts (`evidence`),
+the sentences themselves (`config/tickets.toml`, sections `approach` and `generic`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from codex_loop_assets.loop.evidence import Fact
+from codex_loop_assets.loop.excerpt import code
+
+_PLACE = re.compile(r"\{(\w+)(?:\.(count|total|sessions))?\}")
+_SEMANTIC = frozenset(
+    "repeated_rephrasing escalation_tone platform_confusion correction backtracking abandoned_task novel".split()
+)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """One sentence of advice (Markdown) with the facts it rests on and the claims that prove its numbers."""
+
+    text: str
+    facts: tuple[Fact, ...]
+    claim_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a ticket suggests, most specific first, and who wrote it (`templates` or a model's name)."""
+
+    suggestions: tuple[Suggestion, ...]
+    written_by: str
+
+    @property
+    def claim_ids(self) -> tuple[str, ...]:
+        return tuple(claim_id for suggestion in self.suggestions for claim_id in suggestion.claim_ids)
+
+
+def suggest(
+    category: str | None, facts: Mapping[str, Fact], claim_id: Callable[[Fact], str], settings: Mapping
+) -> Advice:
+    """Sentences for a category whose every placeholder the facts fill; at most `evidence.suggestions` of them.
+
+    `claim_id` gives the claim that proves a fact's count. Without any fitting sentence the advice is empty, and the checker
+    rejects it: no advice is better than advice that would fit any ticket.
+    """
+    approaches = settings["approach"]
+    own = approaches.get(category or "", [])
+    general = approaches["semantic"] if category in _SEMANTIC else []
+    chosen: list[Suggestion] = []
+    used: set[str] = set()
+    for template in [*own, *general, *approaches["any"]]:
+        names = [name for name, _ in _PLACE.findall(template)]
+        leading = names[0]
+        if leading in used or not all(name in facts for name in names):
+            continue
+        used.add(leading)
+        stated = tuple(facts[name] for name in dict.fromkeys(names))
+        claims = tuple(
+            dict.fromkeys(claim_id(facts[name]) for name, part in _PLACE.findall(template) if part == "count")
+        )
+        chosen.append(Suggestion(_filled(template, facts), stated, claims))
+    return Advice(tuple(chosen[: settings["evidence"]["suggestions"]]), "templates")
+
+
+def _filled(template: str, facts: Mapping[str, Fact]) -> str:
+    def fill(match: re.Match) -> str:
+        fact, part = facts[match[1]], match[2]
+        return str(getattr(fact, part)) if part else code(fact.value)
+
+    return _PLACE.sub(fill, template)
+
+
+def objections(advice: Advice, settings: Mapping) -> list[str]:
+    """Why this advice must not be published: nothing suggested, a sentence without a fact of the evidence in it, a
+    sentence without a claim, or words that would fit any ticket."""
+    if not advice.suggestions:
+        return ["nothing specific to the evidence can be suggested"]
+    found = []
+    for suggestion in advice.suggestions:
+        if not any(code(fact.value) in suggestion.text for fact in suggestion.facts):
+            found.append(f"no fact of the evidence in: {suggestion.text}")
+        if not suggestion.claim_ids:
+            found.append(f"no claim behind: {suggestion.text}")
+        found += [
+            f"generic words ({match[0]!r}) in: {suggestion.text}"
+            for pattern in settings["generic"]["phrases"]
+            if (match := re.search(pattern, suggestion.text))
+        ]
+    return found

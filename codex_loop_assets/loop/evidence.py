@@ -1,0 +1,241 @@
+"""What lies behind a cluster: its member signals, their calls and turns, and the facts those records share.
+
+What belongs here: selecting and counting evidence, and the SQL that selects the same rows from the catalogue. What does
+not: what to make of it (`advice`), who is affected (`affected`), wording (`tickets`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+
+import polars as pl
+
+from codex_loop_assets.loop.excerpt import excerpt, literal
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_OPTION = re.compile(r"-|\d+[smh]?$")  # `timeout 60 …`, `nice -n 5 …`
+_CALL_KEY = "(c.thread_id, c.run, c.seq_start, c.call_id)"
+_CALLS = (
+    "s JOIN tool_calls c ON c.thread_id = s.thread_id AND c.run = s.run\n"
+    "    AND (c.call_id = s.call_id OR c.seq_start BETWEEN s.seq_start AND s.seq_end)"
+)
+_TURNS = (
+    "s JOIN turns t ON t.thread_id = s.thread_id AND t.run = s.run\n"
+    "    AND s.seq_start BETWEEN t.seq_start AND t.seq_end"
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The records behind one cluster as of a day. `calls` and `turns` hold each record once, however many signals share it."""
+
+    cluster_id: str
+    as_of: date
+    signals: pl.DataFrame
+    calls: pl.DataFrame
+    turns: pl.DataFrame
+    sessions: pl.DataFrame
+
+    @property
+    def members_sql(self) -> str:
+        """A WITH clause that names the member signals `s` in the catalogue."""
+        return (
+            "WITH s AS (SELECT x.* FROM cluster_members m JOIN signals x ON x.signal_id = m.signal_id\n"
+            f"           WHERE m.cluster_id = {literal(self.cluster_id)} AND m.dt = DATE '{self.as_of}')"
+        )
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something concrete that the evidence shows: `value` occurs in `count` of `total` records, in `sessions` sessions.
+
+    `sql` gives the three numbers in the catalogue as `statement` words them; `value` never holds a secret.
+    """
+
+    name: str
+    value: str
+    count: int
+    total: int
+    sessions: int
+    sql: str
+
+    @property
+    def statement(self) -> str:
+        return f"{self.count} of {self.total}, in {self.sessions} sessions"
+
+
+def gather(cluster_id: str, as_of: date, frames: Mapping[str, pl.DataFrame]) -> Evidence:
+    """The evidence of a cluster on the newest day of its membership up to `as_of`.
+
+    `frames` holds cluster_members, signals, tool_calls, turns and sessions. A cluster without members gives empty frames.
+    """
+    members = frames["cluster_members"].filter((pl.col("cluster_id") == cluster_id) & (pl.col("dt") <= as_of))
+    newest = members["dt"].max() or as_of
+    members = members.filter(pl.col("dt") == newest)
+    signals = frames["signals"].join(members.select("signal_id"), on="signal_id", how="semi")
+    signals = signals.sort("occurred_at", "signal_id", nulls_last=True)
+    return Evidence(
+        cluster_id,
+        newest,
+        signals,
+        _calls(signals, frames["tool_calls"]),
+        _turns(signals, frames["turns"]),
+        frames["sessions"].join(signals.select("thread_id").unique(), on="thread_id", how="semi").sort("thread_id"),
+    )
+
+
+def _calls(signals: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+    place = signals.select("thread_id", "run", signal_call="call_id", first="seq_start", last="seq_end")
+    inside = pl.col("seq_start").is_between(pl.col("first"), pl.col("last"))
+    joined = calls.join(place, on=["thread_id", "run"])
+    matching = joined.filter((pl.col("call_id") == pl.col("signal_call")).fill_null(False) | inside)
+    keys = ["thread_id", "run", "seq_start", "call_id"]
+    return matching.select(calls.columns).unique(keys, keep="first").sort(keys)
+
+
+def _turns(signals: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:
+    place = signals.select("thread_id", "run", first="seq_start")
+    joined = turns.join(place, on=["thread_id", "run"])
+    holding = joined.filter(pl.col("first").is_between(pl.col("seq_start"), pl.col("seq_end")))
+    keys = ["thread_id", "run", "seq_start"]
+    return holding.select(turns.columns).unique(keys, keep="first").sort(keys)
+
+
+def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
+    """The concrete things most of the evidence shares, by name: command, denied_command, error, path, category,
+    repository, approval_policy, sandbox_policy. A fact that fewer than `facts.minimum` records share is left out."""
+    wanted = settings["facts"]
+    failed = evidence.calls.filter(pl.col("success").fill_null(True).not_() | (pl.col("exit_code").fill_null(0) != 0))
+    denied = evidence.calls.filter(pl.col("approval").is_in(["denied", "abort"]).fill_null(False))
+    failed_calls = _Source(failed, _CALL_KEY, f"{_CALLS} WHERE c.success = false OR c.exit_code <> 0", "c.thread_id")
+    denied_calls = _Source(denied, _CALL_KEY, f"{_CALLS} WHERE c.approval IN ('denied', 'abort')", "c.thread_id")
+    calls = _Source(evidence.calls, _CALL_KEY, _CALLS, "c.thread_id")
+    turns = _Source(evidence.turns, "(t.thread_id, t.run, t.seq_start)", _TURNS, "t.thread_id")
+    sessions = _Source(
+        evidence.sessions, "n.thread_id", "s JOIN sessions n ON n.thread_id = s.thread_id", "n.thread_id"
+    )
+    signals = _Source(evidence.signals, "s.signal_id", "s", "s.thread_id")
+    candidates = [
+        _containing("command", failed_calls, "c.command", _programs(failed, wanted)),
+        _containing("denied_command", denied_calls, "c.command", _programs(denied, wanted)),
+        _containing("error", failed_calls, "c.output", _error_lines(failed, wanted)),
+        _listed("path", calls, "c.paths"),
+        _equal("category", signals, "s.category"),
+        _equal("approval_policy", turns, "t.approval_policy"),
+        _equal("sandbox_policy", turns, "t.sandbox_policy"),
+        _equal("repository", sessions, "n.repository"),
+    ]
+    found = [fact for fact in candidates if fact and fact.count >= wanted["minimum"]]
+    return {fact.name: replace(fact, sql=f"{evidence.members_sql}\n{fact.sql}") for fact in found}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Records a fact is counted in: the frame, and the same rows in the catalogue (FROM clause, row key, session)."""
+
+    frame: pl.DataFrame
+    key: str
+    joined: str
+    thread: str
+
+    def fact(self, name: str, value: str, hit: pl.Expr, condition: str) -> Fact:
+        hits = self.frame.filter(hit.fill_null(False))
+        sql = (
+            f"SELECT count(DISTINCT {self.key}) FILTER (WHERE {condition}) || ' of ' || count(DISTINCT {self.key})\n"
+            f"    || ', in ' || count(DISTINCT {self.thread}) FILTER (WHERE {condition}) || ' sessions'\n"
+            f"FROM {self.joined}"
+        )
+        return Fact(name, value, hits.height, self.frame.height, hits["thread_id"].n_unique(), sql)
+
+
+def _safe(value: str) -> bool:
+    """A value that the outlet would change cannot be shown, and a query for the changed text would find nothing."""
+    return bool(value.strip()) and excerpt(value, None, limit=10_000) == value and "\x00" not in value
+
+
+def _first_safe(counter: Counter[str]) -> str | None:
+    # Among equally frequent ones the longest says most: the exception, not the "1 failed" of the summary.
+    ranked = sorted(counter.items(), key=lambda item: (-item[1], -len(item[0]), item[0]))
+    return next((value for value, _ in ranked if _safe(value)), None)
+
+
+def _containing(name: str, source: _Source, target: str, counter: Counter[str]) -> Fact | None:
+    value = _first_safe(counter)
+    column = pl.col(target.split(".")[1])
+    return value and source.fact(
+        name, value, column.str.contains(value, literal=True), f"contains({target}, {literal(value)})"
+    )
+
+
+def _equal(name: str, source: _Source, target: str) -> Fact | None:
+    column = target.split(".")[1]
+    value = _first_safe(Counter(source.frame[column].drop_nulls().to_list()))
+    return value and source.fact(name, value, pl.col(column) == value, f"{target} = {literal(value)}")
+
+
+def _listed(name: str, source: _Source, target: str) -> Fact | None:
+    column = target.split(".")[1]
+    value = _first_safe(Counter(path for paths in source.frame[column].drop_nulls().to_list() for path in set(paths)))
+    return value and source.fact(
+        name, value, pl.col(column).list.contains(value), f"list_contains({target}, {literal(value)})"
+    )
+
+
+def _programs(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
+    named = (program(command, settings) for command in calls["command"].drop_nulls().to_list())
+    return Counter(name for name in named if name)
+
+
+def program(command: str, settings: Mapping) -> str | None:
+    """The program a command line runs, as it is written there: `pytest`, `git push`, `python -m build`.
+
+    Leading `cd … &&`, assignments and wrappers (`settings["wrappers"]`) are skipped; for a tool with subcommands
+    (`settings["multi_tools"]`) the subcommand belongs to the name. None for an empty line.
+    """
+    last = re.split(r"&&|;|\n", command.strip())
+    stages = [stage.strip() for stage in last if stage.strip() and not stage.strip().startswith("cd ")]
+    if not stages:
+        return None
+    words, wrapped = stages[0].split(), False
+    while len(words) > 1 and (
+        words[0] in settings["wrappers"] or _ASSIGNMENT.match(words[0]) or wrapped and _OPTION.match(words[0])
+    ):
+        wrapped = wrapped or words[0] in settings["wrappers"]
+        words = words[1:]
+    if words[0] in settings["multi_tools"] and len(words) > 1:
+        taken = words[:3] if words[1] == "-m" else words[:2]
+        return " ".join(taken) if " ".join(taken) in command else words[0]
+    return words[0]
+
+
+def _error_lines(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
+    pattern = re.compile(settings["error_line"])
+    counter: Counter[str] = Counter()
+    for output in calls["output"].drop_nulls().to_list():
+        lines = {line.strip() for line in output.splitlines() if pattern.search(line)}
+        counter.update(
+            line for line in lines if settings["error_length"][0] <= len(line) <= settings["error_length"][1]
+        )
+    return counter
+
+
+def quotations(signal: Mapping, limit: int) -> list[dict]:
+    """The records a signal names: {seq, call_id, quote}, the quotation redacted and cut."""
+    try:
+        records = json.loads(signal["evidence"])
+    except json.JSONDecodeError:
+        return []
+    return [
+        {
+            "seq": record.get("seq"),
+            "call_id": record.get("call_id"),
+            "quote": excerpt(record.get("quote"), signal["thread_id"], limit),
+        }
+        for record in records
+        if isinstance(record, dict)
+    ]

@@ -1,0 +1,276 @@
+"""From a cluster to a ticket: row, Markdown, claims, and the life events of the day.
+
+What belongs here: when a ticket opens, its parts and its wording. What does not: evidence (`evidence`, `affected`), advice
+(`advice`), life (`life`), the check of claims (`claims`), where tickets are sent (`sinks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from codex_loop_assets.loop import affected, claims, life, ticket_text
+from codex_loop_assets.loop.advice import Advice, suggest
+from codex_loop_assets.loop.claims import Claim, ClaimBook, Finding
+from codex_loop_assets.loop.evidence import Evidence, facts, gather
+from codex_loop_assets.loop.excerpt import escape, excerpt, literal
+from codex_loop_assets.settings import section
+from codex_loop_assets.tables import TABLES
+
+NEEDED = (
+    "clusters", "cluster_members", "cluster_registry", "signals", "sessions", "turns", "tool_calls", "harbor_datasets",
+    "task_validations", "scorecard",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A ticket as of a day. `frame` is its row of `tickets` (empty when another cluster's partition holds the ticket);
+    `events` are to be appended to the log; `findings` say why it may not be published (then nothing is sent)."""
+
+    frame: pl.DataFrame
+    markdown: str
+    title: str
+    events: tuple[life.Event, ...]
+    claims: tuple[Claim, ...]
+    advice: Advice
+    findings: tuple[Finding, ...]
+
+    @property
+    def row(self) -> dict | None:
+        return self.frame.row(0, named=True) if self.frame.height else None
+
+
+def build(
+    cluster_id: str,
+    frames: Mapping[str, pl.DataFrame],
+    log: Iterable[life.Event],
+    today: date,
+    settings: Mapping | None = None,
+    *,
+    force: bool = False,
+) -> Ticket:
+    """The ticket of a cluster as of `today`.
+
+    `frames` holds the tables of NEEDED; the newest cluster state up to `today` counts. `log` is the whole ticket log. `force`
+    opens a ticket that the thresholds would not (a person asked for it). Raises KeyError for a cluster never seen.
+    """
+    settings = settings or section("tickets")
+    cluster = newest_state(cluster_id, frames["clusters"], today)
+    registry = frames["cluster_registry"]
+    states = life.fold(log)
+    identity = life.fingerprint(cluster_id, registry, states)
+    state = states.get(life.ticket_id(identity))
+    if cluster["status"] == "merged":
+        return _merged(cluster, identity, state, registry, states, today)
+    evidence = gather(cluster_id, today, frames)
+    tasks = _tasks(cluster_id, frames)
+    blocked = None if force or state else refusal(cluster, evidence, frames["scorecard"], settings)
+    events = (
+        [] if blocked else life.advance(state, identity, _observation(evidence, today), _opening(cluster), settings)
+    )
+    after = life.fold([*_history(log, identity), *events]).get(life.ticket_id(identity))
+    return _assembled(cluster, evidence, tasks, frames, identity, after, blocked, events, today, settings)
+
+
+def newest_state(cluster_id: str, clusters: pl.DataFrame, today: date) -> dict:
+    """The cluster's row of the newest day up to `today`. Raises KeyError when there is none."""
+    rows = clusters.filter((pl.col("cluster_id") == cluster_id) & (pl.col("dt") <= today)).sort("dt")
+    if not rows.height:
+        raise KeyError(f"no cluster {cluster_id!r} up to {today}")
+    return rows.row(-1, named=True)
+
+
+def refusal(cluster: Mapping, evidence: Evidence, scorecard: pl.DataFrame, settings: Mapping) -> str | None:
+    """Why this cluster opens no ticket, or None when it does."""
+    limits = settings["open"]
+    sessions = evidence.signals["thread_id"].n_unique()
+    if cluster["type"] != "friction":
+        return "delight is no problem to solve; it guards proofs instead"
+    if cluster["status"] != "live":
+        return f"the cluster is {cluster['status']}"
+    if cluster["action"] not in limits["actions"]:
+        return f"recommended action is {cluster['action']}: {cluster['action_reason']}"
+    if sessions < limits["minimum_sessions"] or evidence.signals.height < limits["minimum_signals"]:
+        return (
+            f"{evidence.signals.height} signals in {sessions} sessions; a ticket needs {limits['minimum_signals']} in"
+            f" {limits['minimum_sessions']}"
+        )
+    trusted = _trusted(evidence.signals, scorecard, limits)
+    if trusted.height < limits["minimum_signals"]:
+        return f"only {trusted.height} signals come from detectors that reach their precision bar or, unmeasured, are confident"
+    return None
+
+
+def _trusted(signals: pl.DataFrame, scorecard: pl.DataFrame, limits: Mapping) -> pl.DataFrame:
+    """Signals of detectors above their bar in that category; where nothing measures one, its confidence decides."""
+    if not limits["require_bar"]:
+        return signals
+    measured = scorecard.filter(pl.col("above_bar").is_not_null() & (pl.col("language") == "all"))
+    best = measured.group_by("detector", "category").agg(pl.col("above_bar").any())
+    joined = signals.join(best, on=["detector", "category"], how="left")
+    confident = pl.col("confidence") >= limits["minimum_confidence"]
+    return joined.filter(pl.when(pl.col("above_bar").is_null()).then(confident).otherwise(pl.col("above_bar")))
+
+
+def _history(log: Iterable[life.Event], identity: str) -> list[life.Event]:
+    return [event for event in log if event.fingerprint == identity]
+
+
+def _opening(cluster: Mapping) -> str:
+    return excerpt(f"{cluster['action']}: {cluster['action_reason']}", None)
+
+
+def _observation(evidence: Evidence, today: date) -> life.Observation:
+    rows = evidence.signals.select("occurred_at", "thread_id").drop_nulls().rows()
+    moments = ((occurred.date(), thread) for occurred, thread in rows if occurred.date() <= today)
+    return life.Observation(evidence.cluster_id, today, tuple(sorted(moments)))
+
+
+def _merged(cluster, identity, state, registry, states, today) -> Ticket:
+    """A merged cluster's own ticket closes as part of the heir's; where both are one ticket, the heir's partition has it."""
+    heir = registry.filter(pl.col("cluster_id") == cluster["cluster_id"])["heir_id"].to_list()
+    heir_identity = life.fingerprint(heir[0] if heir else cluster["merged_into"], registry, states)
+    if state is None or heir_identity == identity:
+        return Ticket(TABLES["tickets"].empty(), "", "", (), (), Advice((), "templates"), ())
+    events = life.merge(state, life.ticket_id(heir_identity), today)
+    reason = events[0].reason if events else state.reason
+    title = ticket_text.title(cluster)
+    row = {
+        "ticket_id": state.ticket_id, "cluster_id": cluster["cluster_id"], "fingerprint": identity, "title": title,
+        "status": "merged", "reason": reason, "priority": "P3", "labels": [], "signal_count": cluster["size"],
+        "session_count": cluster["session_count"], "validated_tasks": 0, "path": f"tickets/{state.ticket_id}.md",
+        "opened_on": state.opened_on, "updated_on": events[0].day if events else state.updated_on,
+    }  # fmt: skip
+    text = f"# {escape(title)}\n\nClosed: {escape(reason)}.\n"
+    return Ticket(TABLES["tickets"].frame([row]), text, title, tuple(events), (), Advice((), "templates"), ())
+
+
+def _assembled(cluster, evidence, tasks, frames, identity, state, blocked, events, today, settings) -> Ticket:
+    found = facts(evidence, settings)
+    book = ClaimBook()
+    numbers = _numbers(evidence, tasks, book)
+    facets = [
+        (facet, book.add(f"sessions by {facet.column}", affected.query(evidence, facet), facet.statement))
+        for facet in affected.differing(evidence, frames["sessions"], settings)
+    ]
+    advice = suggest(cluster["top_category"], found, book.of_fact, settings)
+    listed = _listed(cluster, evidence, settings["evidence"]["shown"])
+    resolved = book.add("evidence pointers that resolve", _pointers_sql(listed), len(listed))
+    findings = [] if blocked else claims.check(book.claims, advice, frames, settings)
+    row = {
+        "ticket_id": life.ticket_id(identity),
+        "cluster_id": cluster["cluster_id"],
+        "fingerprint": identity,
+        "title": ticket_text.title(cluster),
+        "status": state.status if state else "not_opened",
+        "reason": blocked or state.reason,
+        "priority": priority(cluster, evidence, today, settings),
+        "labels": _labels(cluster, settings),
+        "signal_count": numbers["signals"].value,
+        "session_count": numbers["sessions"].value,
+        "dataset_dir": next((task["dataset_dir"] for task in tasks if task["dataset_dir"]), None),
+        "validated_tasks": numbers["validated"].value,
+        "path": f"tickets/{life.ticket_id(identity)}.md" if state else None,
+        "opened_on": state.opened_on if state else today,
+        "updated_on": state.updated_on if state else today,
+    }
+    parts = ticket_text.Parts(
+        row, cluster, evidence, numbers, facets, listed, resolved, tasks, advice, findings, book.claims, frames
+    )
+    markdown = ticket_text.render(parts, settings)
+    frame = TABLES["tickets"].frame([row])
+    return Ticket(frame, markdown, row["title"], tuple(events), tuple(book.claims), advice, tuple(findings))
+
+
+def _tasks(cluster_id: str, frames: Mapping[str, pl.DataFrame]) -> list[dict]:
+    """Built tasks of the cluster with the verdict of their validation (`unvalidated` where none was made)."""
+    verdicts = frames["task_validations"].filter(pl.col("check") == "verdict").select(
+        "cluster_id", "candidate_id", verdict="status", verdict_reason="reason"
+    )  # fmt: skip
+    built = frames["harbor_datasets"].filter((pl.col("cluster_id") == cluster_id) & (pl.col("stage") == "built"))
+    joined = built.join(verdicts, on=["cluster_id", "candidate_id"], how="left")
+    filled = joined.with_columns(
+        pl.col("verdict").fill_null("unvalidated"), pl.col("verdict_reason").fill_null("not run yet")
+    )
+    return filled.sort("task_name", "candidate_id", nulls_last=True).to_dicts()
+
+
+def _numbers(evidence: Evidence, tasks: list[dict], book: ClaimBook) -> dict[str, Claim]:
+    members, signals = evidence.members_sql, evidence.signals
+    behind = "n.thread_id IN (SELECT thread_id FROM s)"
+    return {
+        "signals": book.add("signals", f"{members}\nSELECT count(*) FROM s", signals.height),
+        "sessions": book.add("sessions", f"{members}\nSELECT count(DISTINCT thread_id) FROM s", signals["thread_id"].n_unique()),
+        "homes": book.add(
+            "Codex homes", f"{members}\nSELECT count(DISTINCT n.home) FROM sessions n WHERE {behind}", evidence.sessions["home"].n_unique()
+        ),
+        "repositories": book.add(
+            "repositories",
+            f"{members}\nSELECT count(DISTINCT n.repository) FROM sessions n WHERE {behind}",
+            evidence.sessions["repository"].drop_nulls().n_unique(),
+        ),
+        "severity": book.add(
+            "mean severity, 1 mild to 3 strong",
+            f"{members}\nSELECT coalesce(round(avg(severity), 2), 0) FROM s",
+            round(float(signals["severity"].mean() or 0), 2),
+        ),
+        "validated": book.add(
+            "validated tasks",
+            "SELECT count(*) FROM task_validations v JOIN harbor_datasets d USING (cluster_id, candidate_id)\n"
+            f"WHERE v.cluster_id = {literal(evidence.cluster_id)} AND v.\"check\" = 'verdict' AND v.status = 'validated'"
+            " AND d.stage = 'built'",
+            sum(task["verdict"] == "validated" for task in tasks),
+        ),
+    }  # fmt: skip
+
+
+def _listed(cluster: Mapping, evidence: Evidence, shown: int) -> list[dict]:
+    """Signals to show: the exemplars nearest to the cluster's centre, then the most severe, one per session first."""
+    rank = {signal_id: position for position, signal_id in enumerate(cluster["exemplar_ids"])}
+    ordered = sorted(
+        evidence.signals.to_dicts(),
+        key=lambda signal: (rank.get(signal["signal_id"], len(rank)), -signal["severity"], signal["signal_id"]),
+    )
+    seen: set[str] = set()
+    first = [signal for signal in ordered if not (signal["thread_id"] in seen or seen.add(signal["thread_id"]))]
+    rest = [signal for signal in ordered if signal not in first]
+    return [*first, *rest][:shown]
+
+
+def _pointers_sql(signals: list[dict]) -> str:
+    """How many of these signals are there with their session and with a turn or call that holds the record."""
+    ids = ", ".join(literal(signal["signal_id"]) for signal in signals) or "NULL"
+    return (
+        f"SELECT count(*) FROM signals x WHERE x.signal_id IN ({ids})\n"
+        "    AND EXISTS (SELECT 1 FROM sessions n WHERE n.thread_id = x.thread_id)\n"
+        "    AND (EXISTS (SELECT 1 FROM tool_calls c WHERE c.thread_id = x.thread_id AND c.call_id = x.call_id)\n"
+        "        OR EXISTS (SELECT 1 FROM turns t WHERE t.thread_id = x.thread_id AND t.run = x.run\n"
+        "            AND x.seq_start BETWEEN t.seq_start AND t.seq_end))"
+    )
+
+
+def priority(cluster: Mapping, evidence: Evidence, today: date, settings: Mapping) -> str:
+    """P0 to P3: how many of severity, spread and growth reach their limit (`priority` settings)."""
+    limits = settings["priority"]
+    seen = _observation(evidence, today)
+    newer = seen.arrivals(today - timedelta(days=6), today)
+    older = seen.arrivals(today - timedelta(days=13), today - timedelta(days=7))
+    reached = [
+        cluster["severity"] >= limits["severity"],
+        evidence.signals["thread_id"].n_unique() >= limits["sessions"],
+        newer > 0 and newer >= limits["growth"] * older,
+    ]
+    return f"P{3 - sum(reached)}"
+
+
+def _labels(cluster: Mapping, settings: Mapping) -> list[str]:
+    prefix = settings["evidence"]["label_prefix"]
+    return [
+        prefix,
+        f"{prefix}:{cluster['type']}",
+        *([f"{prefix}:{cluster['top_category']}"] if cluster["top_category"] else []),
+    ]

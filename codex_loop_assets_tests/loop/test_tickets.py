@@ -1,0 +1,160 @@
+"""Laws of tickets: what they say is in the evidence, what they count can be counted again, and noise opens none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_loop_assets.loop import claims, life, tickets
+from codex_loop_assets.loop.advice import Advice, Suggestion
+from codex_loop_assets.settings import section
+from codex_loop_assets_tests.loop import world
+
+SETTINGS = section("tickets")
+
+
+def build(frames, log=(), today=world.TODAY, **more):
+    return tickets.build(world.CLUSTER, frames, list(log), today, **more)
+
+
+def test_a_ticket_states_problem_evidence_dataset_and_a_specific_approach():
+    ticket = build(world.frames())
+    assert ticket.findings == ()
+    assert ticket.row["status"] == "new" and ticket.row["signal_count"] == 10 and ticket.row["validated_tasks"] == 1
+    assert "| cli_version | `0.61.0` | 10 of 10 | 0 of 20 |" in ticket.markdown
+    assert "codex-loop validate --cluster-id clu_pytest" in ticket.markdown
+    assert "harbor run -p" in ticket.markdown
+    assert "`ModuleNotFoundError: No module named 'pytest_asyncio'`" in ticket.advice.suggestions[0].text
+    assert world.thread(1) in ticket.markdown and "call `call_1_5`" in ticket.markdown
+
+
+def test_every_claim_is_reproduced_by_its_query():
+    frames = world.frames()
+    ticket = build(frames)
+    assert len(ticket.claims) > 8
+    assert claims.run(ticket.claims, frames) == []
+
+
+@pytest.mark.parametrize("table", ["signals", "sessions", "tool_calls"])
+def test_a_ticket_does_not_stand_on_half_its_evidence(table):
+    frames = world.frames()
+    ticket = build(frames)
+    halved = frames | {table: frames[table][::2]}
+    assert claims.check(ticket.claims, ticket.advice, halved, SETTINGS)
+    assert build(halved).markdown != ticket.markdown
+
+
+def test_a_claim_can_reach_no_file(tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    claim = claims.Claim("C1", "x", f"SELECT count(*) FROM read_csv('{secret}')", 1)
+    [finding] = claims.run([claim], {})
+    assert "the query fails" in finding.problem
+
+
+def test_generic_advice_is_rejected():
+    ticket = build(world.frames())
+    fact = ticket.advice.suggestions[0].facts
+    generic = Advice((Suggestion("Improve error handling and follow best practices.", fact, ("C1",)),), "some model")
+    problems = [finding.problem for finding in claims.check(ticket.claims, generic, world.frames(), SETTINGS)]
+    assert any("generic words" in problem for problem in problems)
+    assert any("no fact of the evidence" in problem for problem in problems)
+    assert claims.check(ticket.claims, Advice((), "templates"), world.frames(), SETTINGS)
+
+
+def test_advice_may_not_lean_on_a_claim_that_does_not_exist():
+    ticket = build(world.frames())
+    suggestion = ticket.advice.suggestions[0]
+    dangling = Advice((Suggestion(suggestion.text, suggestion.facts, ("C99",)),), "some model")
+    assert [f.claim_id for f in claims.check(ticket.claims, dangling, world.frames(), SETTINGS)] == ["C99"]
+
+
+def test_few_sessions_open_no_ticket_and_the_row_says_why():
+    ticket = build(world.frames(affected=2))
+    assert ticket.row["status"] == "not_opened" and "needs 4 in 3" in ticket.row["reason"]
+    assert ticket.events == ()
+
+
+def test_a_person_can_ask_for_a_ticket_that_the_thresholds_would_not_open():
+    assert build(world.frames(affected=2), force=True).row["status"] == "new"
+
+
+def test_a_detector_below_its_bar_opens_no_ticket():
+    frames = world.frames()
+    frames["scorecard"] = frames["scorecard"].with_columns(above_bar=pl.lit(False))
+    assert build(frames).row["status"] == "not_opened"
+
+
+def test_delight_opens_no_ticket():
+    frames = world.frames()
+    frames["clusters"] = frames["clusters"].with_columns(type=pl.lit("delight"))
+    assert build(frames).row["status"] == "not_opened"
+
+
+def test_the_same_problem_updates_its_ticket():
+    first = build(world.frames())
+    second = build(world.frames(), first.events)
+    assert second.row["ticket_id"] == first.row["ticket_id"]
+    assert second.events == () and second.markdown == first.markdown
+
+
+def test_an_unknown_cluster_is_an_error():
+    with pytest.raises(KeyError, match="clu_nowhere"):
+        tickets.build("clu_nowhere", world.frames(), [], world.TODAY)
+
+
+def test_a_merged_cluster_closes_its_own_ticket_and_leaves_a_shared_one_to_the_heir():
+    frames = world.frames()
+    opened = build(frames)
+    frames["clusters"] = frames["clusters"].with_columns(status=pl.lit("merged"), merged_into=pl.lit("clu_heir"))
+    heir = world.registry_row(world.TODAY, 20) | {"cluster_id": "clu_heir", "heir_id": "clu_heir"}
+    own = world.registry_row(world.TODAY, 10) | {"heir_id": "clu_heir", "status": "merged"}
+    registry = world.TABLES["cluster_registry"]
+    apart = frames | {"cluster_registry": registry.frame([own, heir | {"lineage_root": "clu_heir"}])}
+    merged = build(apart, opened.events, today=world.TODAY + timedelta(days=1))
+    assert merged.row["status"] == "merged" and life.ticket_id("clu_heir") in merged.row["reason"]
+    shared = frames | {"cluster_registry": registry.frame([own, heir])}
+    assert build(shared, opened.events).frame.height == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=60))
+def test_trace_text_never_breaks_out_of_the_markdown(text):
+    frames = world.frames(affected=4)
+    hostile = f"{text}\n# Heading\n```\n</details>@admin"
+    frames["turns"] = frames["turns"].with_columns(user_message=pl.lit(hostile))
+    frames["clusters"] = frames["clusters"].with_columns(label=pl.lit(hostile), description=pl.lit(hostile))
+    markdown = build(frames).markdown
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    headings = [
+        tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h2"
+    ]
+    assert headings == [
+        "Problem",
+        "Who is affected",
+        "Reproduction",
+        "Evidence",
+        "Dataset and validation",
+        "Suggested approach",
+        "Queries",
+    ]
+    assert sum(token.type == "heading_open" and token.tag == "h1" for token in tokens) == 1
+    assert not any(token.type == "html_block" for token in tokens)
+
+
+def test_a_secret_in_the_trace_stays_home():
+    secret = "gh" + "p_" + "a1B2c3D4e5F6g7H8i9J0" + "k1L2m3N4o5P6q7R8"
+    frames = world.frames()
+    frames["turns"] = frames["turns"].with_columns(user_message=pl.lit(f"push with {secret} please"))
+    frames["tool_calls"] = frames["tool_calls"].with_columns(
+        command=pl.lit(f"curl -H token:{secret} host"), output=pl.lit(f"error: {secret} is invalid")
+    )
+    ticket = build(frames)
+    assert secret not in ticket.markdown
+    assert all(secret not in claim.sql for claim in ticket.claims)
