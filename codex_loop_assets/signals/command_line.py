@@ -1,0 +1,154 @@
+"""Reading a shell line: its steps, the program each runs, what two lines have in common, and how to show one in a sentence.
+
+What belongs here: syntax. What does not: whether a failure matters (see failures.py).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from functools import lru_cache
+
+from codex_loop_assets.signals.model import one_line
+
+# Longer lines are almost always inline programs, whose tail says nothing about what is run.
+_READ_LIMIT = 2_000
+_OPERATORS = frozenset({";", "&&", "||", "|", "|&", "&", "\n", "(", ")"})
+_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?(?:^\s*\2\s*$|\Z)", re.S | re.M)
+# Duplicated descriptors hold an `&` that is no operator; the target of a redirection is no argument.
+# Quoted text is matched first, so that it stays.
+_REDIRECTION = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|\d*[<>]&\d*-?|&>>?\s*\S+|\d*>>?\s*[^\s;|&()<>]+""", re.S)
+_KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"})
+_CLOSING = frozenset({"fi", "done", "esac", "}"})
+_ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
+_WRAPPERS = frozenset({"sudo", "env", "time", "nice", "nohup", "exec", "npx", "bunx", "xvfb-run", "stdbuf", "timeout"})
+_RUNNERS = {
+    "uv": "run",
+    "poetry": "run",
+    "pipenv": "run",
+    "pixi": "run",
+    "hatch": "run",
+    "rye": "run",
+    "bundle": "exec",
+}
+_INTERPRETERS = frozenset(
+    {"python", "python3", "py", "node", "ruby", "perl", "bash", "sh", "zsh", "deno", "php", "pwsh", "powershell"}
+)
+_SUBCOMMAND_TOOLS = frozenset(
+    "git npm pnpm yarn bun cargo go docker docker-compose kubectl terraform pip pip3 uv poetry dotnet gradle gradlew mvn make just "
+    "rake bundle gem composer artisan manage.py apt apt-get brew gh aws gcloud az helm nx turbo lerna tox nox alembic prisma "
+    "supabase firebase flutter dart swift xcodebuild rails mix cabal stack bazel".split()
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One program run of a shell line: the operator before it and its words, wrappers and assignments removed."""
+
+    operator: str
+    words: tuple[str, ...]
+
+    @property
+    def program(self) -> str:
+        return self.words[0].replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".exe").lower() if self.words else ""
+
+
+@lru_cache(maxsize=4_096)
+def steps(command: str) -> tuple[Step, ...]:
+    """The steps of a shell line in order. An unreadable line (unbalanced quotes) is split at white space: never an error."""
+    text = _REDIRECTION.sub(lambda found: found[1] or " ", _HEREDOC.sub(r"\3\n", command)[:_READ_LIMIT])
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";|&()\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
+    try:
+        tokens = list(lexer)
+    except ValueError:
+        tokens = text.split()
+    found: list[Step] = []
+    operator, words = "", []
+    for token in tokens:
+        kind = token.strip(" ") if token.strip(";|&()\n") == "" and token else ""
+        if kind:
+            if words:
+                found.append(Step(operator, _unwrapped(words)))
+            operator, words = _operator(kind), []
+        else:
+            words.append(token)
+    if words:
+        found.append(Step(operator, _unwrapped(words)))
+    return tuple(step for step in found if step.words)
+
+
+def _operator(token: str) -> str:
+    stripped = token.strip("()\n") or token[0]
+    return stripped if stripped in _OPERATORS else stripped[:1]
+
+
+def _unwrapped(words: list[str]) -> tuple[str, ...]:
+    """Words from the program that is really meant: assignments, redirections and wrappers such as `sudo` dropped."""
+    rest = words
+    while rest:
+        name = rest[0].rsplit("/", 1)[-1]
+        if _ASSIGNMENT.match(rest[0]) or rest[0] in _KEYWORDS or rest[0] in _CLOSING:
+            rest = rest[1:]
+        elif name in _WRAPPERS and len(rest) > 1:
+            rest = rest[1:]
+            while rest and (rest[0].startswith("-") or (name == "timeout" and re.match(r"^\d", rest[0]))):
+                rest = rest[1:]
+        elif name in _RUNNERS and len(rest) > 2 and rest[1] == _RUNNERS[name]:
+            rest = rest[2:]
+        elif name in ("python", "python3") and len(rest) > 2 and rest[1] == "-m":
+            rest = rest[2:]
+        else:
+            break
+    return tuple(rest)
+
+
+def deciding_steps(command: str) -> tuple[Step, ...]:
+    """The steps that can have set the exit code: the last pipeline's last program, and those that `&&` led there from."""
+    found = steps(command)
+    deciding: list[Step] = []
+    for index in range(len(found) - 1, -1, -1):
+        following = found[index + 1].operator if index + 1 < len(found) else ""
+        if following in ("|", "|&"):
+            continue
+        if following in (";", "\n", "&", "(", ")"):
+            break
+        deciding.append(found[index])
+    return tuple(reversed(deciding))
+
+
+def family(command: str) -> str:
+    """What a line is an attempt at: program and subcommand or script, the same for every variation of arguments.
+
+    >>> family("cd /app && npm run build -- --verbose")
+    'npm run build'
+    >>> family("bash .specify/scripts/setup-plan.sh --json")
+    'setup-plan.sh'
+    """
+    for step in reversed(deciding_steps(command)):
+        if step.program not in ("cd", "echo", "set", "export", "source", "true", "printf", "pushd", "popd", "sleep"):
+            return _family(step)
+    found = steps(command)
+    return _family(found[-1]) if found else one_line(command, 40)
+
+
+def _family(step: Step) -> str:
+    arguments = [word for word in step.words[1:] if not word.startswith("-")]
+    if step.program in _INTERPRETERS:
+        script = next(
+            (word for word in arguments if re.search(r"\.(\w{1,4})$", word) and "\n" not in word and " " not in word),
+            None,
+        )
+        return script.replace("\\", "/").rsplit("/", 1)[-1] if script else f"{step.program} (inline)"
+    if step.program in _SUBCOMMAND_TOOLS and arguments:
+        depth = 2 if arguments[0] in ("run", "compose", "exec") and len(arguments) > 1 else 1
+        return " ".join((step.program, *arguments[:depth]))
+    return step.program
+
+
+def shortened(command: str, limit: int = 110) -> str:
+    """A command as a reader wants to see it: leading `cd … &&` and here-document bodies left out, one line, cut at `limit`."""
+    text = _HEREDOC.sub(r"<<\2 …", command).strip()
+    text = re.sub(r"^(?:cd\s+(?:\"[^\"]*\"|'[^']*'|\S+)\s*(?:&&|;)\s*)+", "", text)
+    return one_line(text or command, limit)

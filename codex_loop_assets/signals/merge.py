@@ -1,0 +1,110 @@
+"""One moment is one signal: findings of all detectors about the same moment, merged.
+
+What belongs here: which findings are about one moment, and what the signal says then. What does not: finding anything.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+from codex_loop_assets.settings import section
+from codex_loop_assets.signals.model import signal_id
+from codex_loop_assets.signals.schema import SignalSchema
+from codex_loop_assets.tables import DETECTIONS, SIGNALS
+
+# Whose words the signal shows when several found it: a rule names records, a large model explains best among judges.
+_VOICE = {"mechanical": 0, "llm_judge": 1, "local_judge": 2}
+
+Row = dict[str, Any]
+
+
+def merge(
+    mechanical: pl.DataFrame, semantic: pl.DataFrame, schema: SignalSchema, settings: Mapping[str, Any] | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`(signals, detections)` of the findings in `mechanical` and `semantic` (both with the detection columns).
+
+    Findings of different detectors are one moment when thread, run and category agree and they lie in one turn or their
+    spans overlap; two findings of one detector stay two. The signal's id is that of its earliest finding, so it depends
+    on the place alone. Its confidence is the noisy-or of its detections.
+    """
+    settings = section("merge") if settings is None else settings
+    rows = [*mechanical.to_dicts(), *semantic.to_dicts()]
+    detections: list[Row] = []
+    signals: list[Row] = []
+    for moment in _moments(rows):
+        identity = min(moment, key=lambda row: (row["seq_start"], row["signal_id"]))
+        name = signal_id(identity["thread_id"], identity["run"], identity["seq_start"], identity["category"])
+        detections += [{**row, "signal_id": name} for row in moment]
+        signals.append(_signal(name, moment, schema, settings["default_severity_weight"]))
+    return SIGNALS.frame(signals), DETECTIONS.frame(detections)
+
+
+def _moments(rows: Iterable[Row]) -> list[list[Row]]:
+    """Findings grouped by moment. Each finding joins the nearest moment that its detector has not found yet."""
+    groups: dict[tuple[Any, ...], list[list[Row]]] = {}
+    for row in sorted(rows, key=_order):
+        place = groups.setdefault((row["thread_id"], row["run"], row["category"]), [])
+        fitting = [moment for moment in place if _same_moment(row, moment)]
+        if fitting:
+            min(fitting, key=lambda moment: abs(moment[0]["seq_start"] - row["seq_start"])).append(row)
+        else:
+            place.append([row])
+    return [moment for place in groups.values() for moment in place]
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    """A total order, so that the same findings in any order give the same signals."""
+    return (
+        row["thread_id"], row["run"], row["category"], row["seq_start"], row["seq_end"],
+        _VOICE.get(row["detector"], 9), row["detector"], row["signal_id"],
+    )  # fmt: skip
+
+
+def _same_moment(row: Row, moment: list[Row]) -> bool:
+    if any(other["detector"] == row["detector"] for other in moment):
+        return False
+    return any(
+        (row["turn_id"] is not None and row["turn_id"] == other["turn_id"])
+        or (row["seq_start"] <= other["seq_end"] and other["seq_start"] <= row["seq_end"])
+        for other in moment
+    )
+
+
+def _signal(name: str, moment: list[Row], schema: SignalSchema, default_weight: float) -> Row:
+    """The row of `signals`: the words of the leading detection, the numbers of all."""
+    lead = min(moment, key=lambda row: (_VOICE.get(row["detector"], 9), row["detector"]))
+    placed = [row["occurred_at"] for row in moment if row["occurred_at"] is not None]
+    return {
+        **lead,
+        "signal_id": name,
+        "seq_start": min(row["seq_start"] for row in moment),
+        "seq_end": max(row["seq_end"] for row in moment),
+        "occurred_at": min(placed) if placed else None,
+        "severity": _severity(moment, schema, default_weight),
+        "confidence": 1.0 - math.prod(1.0 - row["confidence"] for row in moment),
+        "evidence": _evidence(moment),
+        "detectors": sorted(row["detector"] for row in moment),
+    }
+
+
+def _severity(moment: list[Row], schema: SignalSchema, default_weight: float) -> int:
+    category = schema.resolve(moment[0]["category"])
+    weights = [row["confidence"] for row in moment]
+    total = sum(weight * row["severity"] for weight, row in zip(weights, moment, strict=True))
+    if category is not None:
+        total, weights = total + default_weight * category.severity, [*weights, default_weight]
+    weight = sum(weights)
+    mean = total / weight if weight else float(moment[0]["severity"])
+    return min(3, max(1, math.floor(mean + 0.5)))
+
+
+def _evidence(moment: list[Row]) -> str:
+    """All detections' evidence, each record once, in order of place."""
+    items = {(item["seq"], item.get("call_id")): item for row in reversed(moment) for item in json.loads(row["evidence"])}
+    ordered = [items[place] for place in sorted(items, key=lambda place: (place[0], place[1] or ""))]
+    return json.dumps(ordered, ensure_ascii=False)

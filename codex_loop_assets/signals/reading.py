@@ -1,0 +1,110 @@
+"""Questions that several rules ask of the canonical tables: records of a kind, the request a record belongs to, refusals.
+
+What belongs here: columnar selections that say nothing about friction by themselves. What does not: thresholds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from codex_loop_assets.signals.model import CanonTables, one_line
+
+PERSON_REFUSED = ("denied", "abort")
+PERSON_APPROVED = (
+    "approved",
+    "approved_for_session",
+    "approved_execpolicy_amendment",
+    "approved_network_policy",
+    "approved_mcp_policy_amendment",
+)
+_REFUSAL_TEXT = r"(?i)^\s*(exec command rejected by user|patch rejected by user$|exec_command failed: .*Rejected\(\"rejected by user\"\))"
+_REQUEST_LIMIT = 90
+
+
+def records(canon: CanonTables, kinds: Iterable[str]) -> pl.DataFrame:
+    """Rows of `events` of these kinds in reading order, with the request each belongs to (see `with_request`)."""
+    return with_request(
+        canon, canon.events.filter(pl.col("kind").is_in(list(kinds))).sort("thread_id", "ordinal"), "seq"
+    )
+
+
+def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str) -> pl.DataFrame:
+    """`frame` with `request`, `request_seq`, `request_human`, `request_kind`: the newest row of `turns` at or before each record.
+
+    `frame` needs thread_id, run and the column named by `seq`; order is kept. Null where no turn has begun yet.
+    """
+    turns = canon.turns.select(
+        "thread_id",
+        "run",
+        pl.col("seq_start").alias("request_seq"),
+        pl.col("user_message").alias("request"),
+        pl.col("human").alias("request_human"),
+        pl.col("kind").alias("request_kind"),
+    ).sort("request_seq")
+    return (
+        frame.with_row_index("row_order")
+        .sort(seq)
+        .join_asof(
+            turns,
+            left_on=seq,
+            right_on="request_seq",
+            by=["thread_id", "run"],
+            strategy="backward",
+            check_sortedness=False,
+        )
+        .sort("row_order")
+        .drop("row_order")
+    )
+
+
+def refusals(canon: CanonTables) -> pl.DataFrame:
+    """Tool calls that a person refused, one row per call, in order: by recorded decision, else by the text Codex puts in the result.
+
+    A policy's refusal is none. A sub-agent's own record repeats decisions made in its parent and is left out.
+    """
+    by_text = pl.col("approval").is_null() & (
+        pl.col("output").str.contains(_REFUSAL_TEXT) | (pl.col("status") == "declined") & ~_by_policy()
+    )
+    return (
+        canon.tool_calls.filter(pl.col("approval").is_in(PERSON_REFUSED).fill_null(False) | by_text.fill_null(False))
+        .join(top_level(canon).select("thread_id"), on="thread_id", how="semi")
+        .sort("thread_id", "run", "seq_start")
+    )
+
+
+def _by_policy() -> pl.Expr:
+    return (
+        pl.col("output")
+        .str.contains(r"(?i)rejected by user approval settings|reject command|rejected by policy|sandbox")
+        .fill_null(False)
+    )
+
+
+def top_level(canon: CanonTables) -> pl.DataFrame:
+    """Sessions that are not sub-agents of another."""
+    return canon.sessions.filter(
+        pl.col("parent_thread_id").is_null() & ~pl.col("session_source").fill_null("").str.starts_with("subagent")
+    )
+
+
+def detail(row: dict[str, Any]) -> dict[str, Any]:
+    """The `detail` column of an event row as a dict; {} when there is none."""
+    return json.loads(row["detail"]) if row.get("detail") else {}
+
+
+def during(request: str | None) -> str:
+    """` during the request “…”`, or '' when there are no words to quote."""
+    return f" during the request “{one_line(request, _REQUEST_LIMIT)}”" if request and request.strip() else ""
+
+
+def duration(milliseconds: int | None) -> str:
+    """A length of time for people: `850 ms`, `42 s`, `7 min`; '' when unknown."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1_000:
+        return f"{milliseconds} ms"
+    return f"{milliseconds // 1_000} s" if milliseconds < 120_000 else f"{milliseconds // 60_000} min"
