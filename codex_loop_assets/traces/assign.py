@@ -1,0 +1,56 @@
+"""Which day each session source belongs to, and which days have changed since they were last built.
+
+A session belongs to the UTC day on which it started, for good: once a day holds a thread, the thread stays there however
+it grows or moves. Only sources of threads never seen before are opened, and only their head.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from codex_loop_assets.traces.discover import SourceRef
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """`by_day`: day (ISO) -> its sources. `changed`: days with a new, grown, moved or vanished source."""
+
+    by_day: dict[str, list[SourceRef]]
+    changed: list[str]
+
+
+def assign(
+    refs: list[SourceRef],
+    known: Mapping[str, pl.DataFrame],
+    locate: Callable[[SourceRef], tuple[datetime, str]],
+) -> Calendar:
+    """Sort sources into days. `known`: day -> its `spines` rows as last committed; `locate`: start of an unseen source."""
+    day_of_thread = {
+        thread: day for day, spines in sorted(known.items(), reverse=True) for thread in spines["thread_id"].to_list()
+    }
+    unseen: dict[str, str] = {}
+    for ref in refs:
+        if ref.thread_id not in day_of_thread:
+            day = locate(ref)[0].date().isoformat()
+            # A thread's spine and rollout can disagree by a moment around midnight; the earlier start is the start.
+            unseen[ref.thread_id] = min(day, unseen.get(ref.thread_id, day))
+    by_day: dict[str, list[SourceRef]] = defaultdict(list)
+    for ref in refs:
+        by_day[day_of_thread.get(ref.thread_id) or unseen[ref.thread_id]].append(ref)
+    changed = sorted(
+        day for day in by_day.keys() | known.keys() if _differs(by_day.get(day, []), known.get(day))
+    )
+    return Calendar(dict(by_day), changed)
+
+
+def _differs(refs: list[SourceRef], spines: pl.DataFrame | None) -> bool:
+    if spines is None:
+        return bool(refs)
+    present = spines.filter(pl.col("status") != "vanished")
+    committed = set(zip(present["home"], present["path"], present["fingerprint"], strict=True))
+    return {(ref.home, ref.path, ref.fingerprint) for ref in refs} != committed

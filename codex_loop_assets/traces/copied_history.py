@@ -1,0 +1,75 @@
+"""Telling a fork's own part from the copy of its parent that its rollout starts with.
+
+A fork (or a resume by the first builds that could) writes its own session_meta, then the parent's lines, the parent's
+session_meta first, in one burst with the time of copying; some writers keep the old times. The copy is the parent's work and
+must not be counted twice.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from codex_loop_assets.traces.settings import ReadSettings
+from codex_loop_assets.traces.timestamps import parse_timestamp, uuid7_time
+
+
+class CopiedHistory:
+    """Sees a file's records in order and says which belong to the copy."""
+
+    def __init__(self, settings: ReadSettings):
+        self._pause = timedelta(milliseconds=settings.copied_history_pause_ms)
+        self._own_start: datetime | None = None
+        self._own_id: object = None
+        self._forked = False
+        self._previous: datetime | None = None
+        self._number = 0
+        self._over = False
+
+    def covers(self, record: dict, first: bool) -> bool:
+        """Whether this record is copied from the parent."""
+        if self._over:
+            return False
+        self._number += 1
+        meta = record.get("payload") if record.get("type") == "session_meta" else None
+        if self._number == 1:
+            self._begin(meta)
+            return False
+        if self._number == 2 and not self._starts_copy(record, meta):
+            self._over = True
+            return False
+        moment = parse_timestamp(record.get("timestamp"))
+        if self._is_own(record, moment):
+            self._over = True
+            return False
+        self._previous = moment or self._previous
+        return True
+
+    def _begin(self, meta: object) -> None:
+        if type(meta) is not dict:
+            self._over = True
+            return
+        self._own_id = meta.get("id")
+        self._own_start = parse_timestamp(meta.get("timestamp"))
+        # A paginated fork names its base and copies nothing.
+        self._over = bool(meta.get("history_base"))
+        self._forked = bool(meta.get("forked_from_id"))
+
+    def _starts_copy(self, record: dict, meta: object) -> bool:
+        if type(meta) is dict:
+            return meta.get("id") != self._own_id
+        moment = parse_timestamp(record.get("timestamp"))
+        return self._forked and moment is not None and self._own_start is not None and moment < self._own_start
+
+    def _is_own(self, record: dict, moment: datetime | None) -> bool:
+        if moment is None or self._own_start is None:
+            return moment is None and self._previous is not None
+        if moment < self._own_start:
+            return False
+        payload = record.get("payload")
+        turn = payload.get("turn_id") if type(payload) is dict else None
+        started = uuid7_time(turn) if type(turn) is str else None
+        if started is not None and started >= self._own_start:
+            return True
+        if self._previous is None:
+            return False
+        return self._previous < self._own_start or moment - self._previous > self._pause

@@ -1,0 +1,49 @@
+"""The content of one event, before it is known where it stood: a tuple in the order of CONTENT.
+
+A tuple and not a class, because one is made for every line of every file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codex_loop_assets.traces.values import INT32_MAX, integer
+
+CONTENT = (
+    "kind", "turn_id", "call_id", "role", "name", "text", "command", "cwd", "exit_code", "duration_ms", "success",
+    "decision", "paths", "tokens", "detail",
+)  # fmt: skip
+KIND, TURN_ID, CALL_ID, ROLE, NAME, TEXT = range(6)
+DETAIL = len(CONTENT) - 1
+
+Content = tuple
+
+
+def content(
+    kind: str,
+    turn_id: str | None = None,
+    call_id: str | None = None,
+    role: str | None = None,
+    name: str | None = None,
+    text: str | None = None,
+    command: str | None = None,
+    cwd: str | None = None,
+    exit_code: Any = None,
+    duration_ms: int | None = None,
+    success: bool | None = None,
+    decision: str | None = None,
+    paths: list[str] | None = None,
+    tokens: str | None = None,
+    detail: dict | None = None,
+) -> Content:
+    """One event's content. `detail` holds the record's further small fields; absent values are left out of it."""
+    return (
+        kind, turn_id, call_id, role, name, text, command, cwd,
+        None if exit_code is None else integer(exit_code, INT32_MAX),
+        duration_ms, success, decision, paths or None, tokens, detail or None,
+    )  # fmt: skip
+
+
+def present(**values: Any) -> dict:
+    """The values that are there: no null, no empty container."""
+    return {key: value for key, value in values.items() if value is not None and value != [] and value != {}}

@@ -1,0 +1,66 @@
+"""Times as Codex and its relatives write them, to UTC.
+
+Codex writes `2026-02-01T18:02:11.004Z`; other writers leave out the fraction, write an offset, or numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from codex_loop_assets.tables import TIMESTAMP
+
+_UUID7 = re.compile(r"^([0-9a-fA-F]{8})-([0-9a-fA-F]{4})-7[0-9a-fA-F]{3}-")
+_FILE_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T(\d{2})-(\d{2})-(\d{2}))?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_timestamps(texts: pl.Series) -> pl.Series:
+    """A column of ISO texts as UTC times; what cannot be read is null."""
+    parsed = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).dt.replace_time_zone("UTC")
+    odd = texts.is_not_null() & parsed.is_null()
+    if odd.any():
+        second = pl.Series(texts.name, [parse_timestamp(t) if o else None for t, o in zip(texts, odd, strict=True)], dtype=TIMESTAMP)
+        parsed = parsed.fill_null(second) if parsed.null_count() else parsed
+    return parsed.cast(TIMESTAMP).alias(texts.name)
+
+
+def parse_timestamp(value: Any) -> datetime | None:
+    """One time: ISO text (no offset means UTC), or seconds or milliseconds since 1970. None when it is neither."""
+    try:
+        if type(value) is str:
+            parsed = datetime.fromisoformat(value)
+            moment = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+        elif type(value) in (int, float) and value == value:
+            moment = _EPOCH + timedelta(seconds=value / 1000 if abs(value) > 1e11 else value)
+        else:
+            return None
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.year > 1970 else None
+
+
+def timestamp_text(value: Any) -> str | None:
+    """A record's time as text for the column: numbers become ISO text."""
+    if value is None or type(value) is str:
+        return value
+    moment = parse_timestamp(value)
+    return None if moment is None else moment.isoformat()
+
+
+def uuid7_time(text: str) -> datetime | None:
+    """The time inside a UUIDv7, else None."""
+    match = _UUID7.match(text)
+    return None if match is None else parse_timestamp(int(match[1] + match[2], 16))
+
+
+def file_name_time(name: str) -> datetime | None:
+    """The local time in a rollout's file name, read as UTC for want of the zone (so it may be off by the zone's offset)."""
+    match = _FILE_TIME.search(name)
+    if match is None:
+        return None
+    clock = f"{match[2]}:{match[3]}:{match[4]}" if match[2] else "00:00:00"
+    return parse_timestamp(f"{match[1]}T{clock}")
