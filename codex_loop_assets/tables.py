@@ -407,6 +407,7 @@ HARBOR_DATASETS = Table(
         Column("digest", pl.String, "Harbor's content digest of the task, sha256:…"),
         Column("environment_kind", pl.String, "hermetic, clone, replayed."),
         Column("verifier_kind", pl.String, "command, file_state, llm, none."),
+        Column("check_kind", pl.String, "test, build, lint: what the command of the verifier is; null otherwise."),
         Column("solution_from", pl.String, "session, later_session, none."),
         Column("repository", pl.String, "Repository short name."),
         Column("language", pl.String, "Main language."),

@@ -1,0 +1,122 @@
+"""From a candidate to a Harbor task: its files, and the provenance written into task.toml and the dataset's evidence."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from codex_loop_assets.distill import environment, verifier
+from codex_loop_assets.distill.candidate import Candidate
+from codex_loop_assets.distill.environment import Environment
+from codex_loop_assets.distill.instruction import with_definition_of_done
+from codex_loop_assets.distill.segment import Row, place
+from codex_loop_assets.distill.start import Redact
+from codex_loop_assets.distill.task import Task, configuration, slug, solution_files
+
+
+@dataclass(frozen=True)
+class Built:
+    """A task with what its row and its evidence say about it."""
+
+    candidate: Candidate
+    task: Task
+    environment: Environment
+    metadata: Mapping[str, Any]
+
+
+def build(
+    cluster_id: str,
+    candidate: Candidate,
+    session: Row,
+    calls: list[Row],
+    redact: Redact,
+    set_kind: str,
+    settings: Mapping[str, Any],
+) -> Built:
+    """The task of a candidate. Raises UnsafeName for an image, package or URL that may not stand in a Dockerfile."""
+    made = _environment(candidate, calls, settings)
+    short = candidate.candidate_id.removeprefix("cand_")
+    directory = f"{slug(session['repository'] or 'task', 20)}-{short[:10]}"
+    name = f"{settings['organisation']}/{directory}"
+    metadata = _metadata(cluster_id, candidate, session, made, redact, set_kind)
+    files = {
+        "instruction.md": with_definition_of_done(_moved(candidate, settings), _done(candidate, settings)).encode(
+            "utf-8", "replace"
+        ),
+        "task.toml": configuration(name, candidate.words.split("\n", 1)[0][:200], metadata, settings),
+        **_under("environment", environment.files(made, settings["workdir"], candidate.before)),
+        **_under("tests", verifier.files(candidate.check, candidate.after, candidate.changed, settings)),
+        **_under("solution", solution_files(candidate.patch, settings)),
+    }
+    return Built(candidate, Task(directory, name, files), made, metadata)
+
+
+def _environment(candidate: Candidate, calls: list[Row], settings: Mapping[str, Any]) -> Environment:
+    known = settings["environment"]
+    earlier = [call for call in calls if place(call) <= candidate.segment.end]
+    setup = environment.setup_commands(earlier, candidate.before, known)
+    programs = [*candidate.check.programs, *(line.split(" ", 1)[0] for line in setup)]
+    language = environment.language_of(candidate.before, candidate.changed, known)
+    packages = environment.packages(candidate.before, language, programs, known)
+    return Environment(
+        candidate.start.kind, language, environment.base_image(known), packages, setup, commit=candidate.start.commit
+    )
+
+
+def _metadata(
+    cluster_id: str, candidate: Candidate, session: Row, made: Environment, redact: Redact, set_kind: str
+) -> dict[str, Any]:
+    segment = candidate.segment
+    lead = segment.signals[0]
+    thread = segment.thread_id
+    return {
+        "signal_type": lead["type"],
+        "signal_category": lead["category"],
+        "cluster_id": cluster_id,
+        "candidate_id": candidate.candidate_id,
+        "signal_ids": [signal["signal_id"] for signal in segment.signals],
+        "source_thread_id": thread,
+        "source_run": segment.run,
+        "source_turn_ids": [turn["turn_id"] for turn in segment.turns if turn["turn_id"]],
+        "seq_range": f"{segment.turns[0]['seq_start']}-{segment.turns[-1]['seq_end']}",
+        "source_record": session["source"],
+        "source_cli_version": session["cli_version"],
+        "source_model": session["model"],
+        "source_repository": redact(session["repository"] or "", thread) or None,
+        "source_repo_url": redact(session["repository_url"] or "", thread) or None,
+        "source_commit_hash": candidate.start.commit,
+        "source_starting_diff": candidate.start.starting_diff,
+        "environment_kind": made.kind,
+        "language": made.language,
+        "verifier_kind": "command",
+        "check_kind": candidate.check.kind,
+        "verifier_command": redact(candidate.check.line, thread),
+        "failed_before_in_session": candidate.failed_before,
+        "solution_from": candidate.solution_from,
+        "solution_thread_id": candidate.solution_thread,
+        "redacted_files": list(candidate.redacted_files),
+        "set_kind": set_kind,
+    }
+
+
+def _moved(candidate: Candidate, settings: Mapping[str, Any]) -> str:
+    """The user's words with the repository's place on their machine replaced by its place in the container."""
+    root = candidate.start.root.rstrip("/")
+    return candidate.words.replace(root, settings["workdir"]) if root.count("/") > 1 else candidate.words
+
+
+def _done(candidate: Candidate, settings: Mapping[str, Any]) -> str:
+    directory = (
+        posixpath.join(settings["workdir"], candidate.check.directory)
+        if candidate.check.directory
+        else settings["workdir"]
+    )
+    line = candidate.check.line
+    fence = "`" * (max((len(run) for run in line.replace("`", " ` ").split() if set(run) == {"`"}), default=0) + 3)
+    return f"This command, run in `{directory}`, exits with 0:\n\n{fence}\n{line}\n{fence}"
+
+
+def _under(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {f"{folder}/{name}": data for name, data in files.items()}

@@ -1,0 +1,109 @@
+"""A dataset folder: the tasks of one cluster with dataset.toml, registry.json and trace_evidence.json, replaced as a whole.
+
+The folder is written beside its place and then exchanged, so that a killed run leaves the old folder or the new one. Equal content is left alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from codex_loop_assets.distill.digest import task_digest
+from codex_loop_assets.distill.task import Task, write
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def replace_dataset(
+    target: Path, name: str, description: str, tasks: Sequence[Task], evidence: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """Make `target` hold exactly these tasks; Harbor's digest by task directory name. No task: no folder.
+
+    `evidence` has one JSON-able mapping per task (same order), written to trace_evidence.json.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        digests = {task.directory: task_digest(write(task, scratch)) for task in tasks}
+        _describe(scratch, target, name, description, tasks, digests, evidence)
+        if not tasks:
+            _remove(target)
+        elif not target.exists() or contents(scratch) != contents(target):
+            scratch.chmod(0o755)
+            _exchange(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return digests
+
+
+def _describe(
+    folder: Path,
+    target: Path,
+    name: str,
+    description: str,
+    tasks: Sequence[Task],
+    digests: Mapping[str, str],
+    evidence: Sequence[Mapping[str, Any]],
+) -> None:
+    proof = json.dumps(list(evidence), indent=2, sort_keys=True, ensure_ascii=True).encode() + b"\n"
+    (folder / "trace_evidence.json").write_bytes(proof)
+    version = hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()[:12]
+    registry = [
+        {
+            "name": name, "version": version, "description": description, "metrics": [],
+            "tasks": [{"name": task.name, "path": str(target.resolve() / task.directory)} for task in tasks],
+        }
+    ]  # fmt: skip
+    (folder / "registry.json").write_text(json.dumps(registry, indent=2) + "\n", "utf-8")
+    document = {
+        "dataset": {"name": name, "version": version, "description": description},
+        "tasks": [{"name": task.name, "digest": digests[task.directory]} for task in tasks],
+        "files": [{"path": "trace_evidence.json", "digest": f"sha256:{hashlib.sha256(proof).hexdigest()}"}],
+    }
+    (folder / "dataset.toml").write_text(tomli_w.dumps(document), "utf-8")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below the folder, by relative path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _remove(target: Path) -> None:
+    if target.exists():
+        grave = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        os.rename(target, grave / "old")
+        shutil.rmtree(grave)
+
+
+def _exchange(new: Path, target: Path) -> None:
+    """Put `new` in the place of `target` in one step where the system can, else in two."""
+    if not target.exists():
+        os.rename(new, target)
+        return
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        done = libc.renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE)
+        if done == 0:
+            return
+        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(target))
+    grave = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    os.rename(target, grave / "old")
+    os.rename(new, target)
+    shutil.rmtree(grave)

@@ -1,0 +1,32 @@
+"""Harbor's content digest of a task directory, computed without Harbor.
+
+SHA-256 over lines `path NUL sha256(file) LF`, sorted by path, for task.toml, instruction.md, README.md, trajectory.json and everything under
+environment/, tests/, solution/ and steps/, without editor and bytecode leftovers. (Harbor: `Packager.compute_content_hash`.)
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from pathlib import Path
+
+_FILES = ("task.toml", "instruction.md", "README.md", "trajectory.json")
+_FOLDERS = ("environment", "tests", "solution", "steps")
+_LEFTOVERS = ("*.pyc", ".DS_Store", "*.swp", "*.swo", "*~")
+
+
+def task_digest(task: Path) -> str:
+    """`sha256:<64 hex digits>` of a task directory without a .gitignore of its own."""
+    found = [task / name for name in _FILES if (task / name).is_file()]
+    for folder in _FOLDERS:
+        found += [
+            path for path in (task / folder).rglob("*") if path.is_file() and not _left_over(path.relative_to(task))
+        ]
+    outer = hashlib.sha256()
+    for path in sorted(found, key=lambda path: path.relative_to(task).as_posix()):
+        outer.update(f"{path.relative_to(task).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return f"sha256:{outer.hexdigest()}"
+
+
+def _left_over(path: Path) -> bool:
+    return "__pycache__" in path.parts or any(fnmatch.fnmatch(path.name, pattern) for pattern in _LEFTOVERS)

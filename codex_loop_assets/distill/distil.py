@@ -1,0 +1,221 @@
+"""The entry: one cluster's signals in, its dataset folder and the rows of `harbor_datasets` out.
+
+Every member signal ends in exactly one row: within a segment's row, with how far it came and why it went no further, or in a row of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from codex_loop_assets.distill import repository
+from codex_loop_assets.distill.build import Built, build
+from codex_loop_assets.distill.candidate import NotDistillable, candidate_id, propose
+from codex_loop_assets.distill.dataset import replace_dataset
+from codex_loop_assets.distill.environment import UnsafeName
+from codex_loop_assets.distill.replay import ReplayError, steps
+from codex_loop_assets.distill.segment import Row, Segment, place, segments
+from codex_loop_assets.distill.start import NoStart, Redact, Start, hermetic, starting_diff
+from codex_loop_assets.distill.task import slug
+from codex_loop_assets.distill.tree import UnsafePath
+from codex_loop_assets.settings import section
+from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.tables import HARBOR_DATASETS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What distilling reads besides the tables: local repositories, registered Codex homes, the codex-loop home."""
+
+    repositories: Mapping[str, Path]
+    codex_homes: Mapping[str, Path]
+    home: Path
+    redact: Redact
+    settings: Mapping[str, Any]
+
+
+def distil_cluster(
+    cluster_id: str,
+    members: pl.DataFrame,
+    canon: CanonTables,
+    repositories: Mapping[str, Path],
+    home: Path,
+    settings: Mapping[str, Any] | None,
+    now: datetime,
+    *,
+    redact: Redact | None = None,
+    codex_homes: Mapping[str, Path] | None = None,
+    signals: pl.DataFrame | None = None,
+    set_kind: str = "target",
+) -> pl.DataFrame:
+    """Rows of `harbor_datasets` for a cluster; its tasks are written to `<home>/harbor/datasets/<cluster>/`.
+
+    members: rows of `signals`, those of the cluster. canon: the tables of (at least) the members' threads. repositories: local clones or
+    bundle files by origin URL, working directory or short name. signals: all known signals of those threads (default: the members).
+    codex_homes: registered homes by name, where starting diffs are read. A second run on the same input writes nothing new.
+    """
+    if redact is None:
+        from codex_loop_assets.signals.redaction import redact
+    around = Surroundings(repositories, codex_homes or {}, home, redact, settings or section("distill"))
+    known = members if signals is None else signals
+    found = segments(members, canon.turns, known, around.settings["segments"])
+    rows = _unplaced(cluster_id, members, found, set_kind)
+    built: list[Built] = []
+    limit = around.settings["segments"]["maximum_per_cluster"]
+    for index, segment in enumerate(sorted(found, key=_telling)):
+        row, task = _segment_row(cluster_id, segment, canon, known, around, set_kind, skip=index >= limit)
+        rows.append(row)
+        built += [task] if task else []
+    built.sort(key=lambda item: item.task.directory)
+    folder = home / "harbor" / "datasets" / _folder(cluster_id)
+    description = f"Tasks distilled from {members.height} signals of cluster {cluster_id}"
+    name = f"{around.settings['organisation']}/{slug(cluster_id, 60)}"
+    digests = replace_dataset(
+        folder, name, description, [item.task for item in built], [_evidence(item) for item in built]
+    )
+    relative = folder.relative_to(home).as_posix()
+    for row in rows:
+        if row["stage"] == "built":
+            directory = row.pop("directory")
+            row |= {"task_dir": f"{relative}/{directory}", "dataset_dir": relative, "digest": digests[directory]}
+    return HARBOR_DATASETS.frame(rows)
+
+
+def _telling(segment: Segment) -> tuple:
+    """Order in which a cluster's segments are distilled: most and clearest signals first."""
+    return (
+        -max(signal["severity"] for signal in segment.signals),
+        -len(segment.signals),
+        segment.thread_id,
+        segment.start,
+    )
+
+
+def _folder(cluster_id: str) -> str:
+    plain = slug(cluster_id, 60)
+    return (
+        plain
+        if plain == cluster_id.replace("_", "-")
+        else f"{plain}-{hashlib.sha256(cluster_id.encode()).hexdigest()[:8]}"
+    )
+
+
+def _unplaced(cluster_id: str, members: pl.DataFrame, found: list[Segment], set_kind: str) -> list[dict[str, Any]]:
+    placed = {signal["signal_id"] for segment in found for signal in segment.signals}
+    return [
+        {
+            "cluster_id": cluster_id, "candidate_id": f"none_{signal['signal_id']}", "signal_ids": [signal["signal_id"]],
+            "thread_id": signal["thread_id"], "run": signal["run"], "seq_start": signal["seq_start"], "seq_end": signal["seq_end"],
+            "stage": "signal", "reason": "no turn of the thread holds it", "set_kind": set_kind,
+        }
+        for signal in members.iter_rows(named=True) if signal["signal_id"] not in placed
+    ]  # fmt: skip
+
+
+def _segment_row(
+    cluster_id: str,
+    segment: Segment,
+    canon: CanonTables,
+    signals: pl.DataFrame,
+    around: Surroundings,
+    set_kind: str,
+    skip: bool,
+) -> tuple[dict[str, Any], Built | None]:
+    row = {
+        "cluster_id": cluster_id,
+        "candidate_id": candidate_id(segment, None),
+        "signal_ids": [signal["signal_id"] for signal in segment.signals],
+        "thread_id": segment.thread_id,
+        "run": segment.run,
+        "seq_start": segment.turns[0]["seq_start"],
+        "seq_end": segment.turns[-1]["seq_end"],
+        "set_kind": set_kind,
+    }
+    if skip:
+        return row | {"stage": "segment", "reason": "the cluster has more segments than are distilled"}, None
+    try:
+        built = _built(cluster_id, segment, canon, signals, around, set_kind)
+    except NotDistillable as error:
+        return row | {"stage": error.stage, "reason": str(error)}, None
+    except (NoStart, repository.RepositoryError, ReplayError, UnsafePath) as error:
+        return row | {"stage": "segment", "reason": _one_line(str(error), around.redact, segment)}, None
+    except UnsafeName as error:
+        return row | {"stage": "candidate", "reason": _one_line(str(error), around.redact, segment)}, None
+    return row | _built_columns(built), built
+
+
+def _built(
+    cluster_id: str, segment: Segment, canon: CanonTables, signals: pl.DataFrame, around: Surroundings, set_kind: str
+) -> Built:
+    if len(segment.turns) > around.settings["segments"]["maximum_turns"]:
+        raise NotDistillable("too many turns for one intent")
+    session = _rows(canon.sessions, segment.thread_id)[0]
+    calls = sorted(_rows(canon.tool_calls, segment.thread_id), key=place)
+    applied = steps(calls, _rows(canon.turns, segment.thread_id))
+    start = _start(session, segment, applied, around)
+    known = [signal for signal in signals.iter_rows(named=True) if signal["thread_id"] == segment.thread_id]
+    candidate = propose(segment, start, applied, calls, known, around.redact, around.settings)
+    return build(cluster_id, candidate, session, calls, around.redact, set_kind, around.settings)
+
+
+def _start(session: Row, segment: Segment, applied: list, around: Surroundings) -> Start:
+    source = repository.find(around.repositories, session["repository_url"], session["repository"], session["cwd"])
+    if source is None:
+        raise NoStart("the repository is not at hand")
+    cache = around.home / "cache" / "repositories"
+    return hermetic(
+        session, segment, applied, source, cache, starting_diff(session, around.codex_homes), around.settings
+    )
+
+
+def _built_columns(built: Built) -> dict[str, Any]:
+    metadata = built.metadata
+    return {
+        "candidate_id": built.candidate.candidate_id, "stage": "built", "reason": "", "task_name": built.task.name,
+        "directory": built.task.directory, "environment_kind": built.environment.kind, "verifier_kind": metadata["verifier_kind"],
+        "check_kind": metadata["check_kind"], "solution_from": metadata["solution_from"], "repository": metadata["source_repository"],
+        "language": built.environment.language, "instruction": built.task.files["instruction.md"].decode("utf-8"),
+        "verifier_command": metadata["verifier_command"],
+    }  # fmt: skip
+
+
+def _evidence(built: Built) -> dict[str, Any]:
+    segment = built.candidate.segment
+    return {
+        "task": built.task.name,
+        "metadata": dict(built.metadata),
+        "signals": [
+            {
+                key: signal[key]
+                for key in (
+                    "signal_id",
+                    "category",
+                    "type",
+                    "run",
+                    "turn_id",
+                    "call_id",
+                    "seq_start",
+                    "seq_end",
+                    "description",
+                )
+            }
+            for signal in segment.signals
+        ],
+    }
+
+
+def _rows(frame: pl.DataFrame, thread_id: str) -> list[Row]:
+    return list(frame.filter(pl.col("thread_id") == thread_id).iter_rows(named=True))
+
+
+def _one_line(text: str, redact: Redact, segment: Segment) -> str:
+    return " ".join(redact(text, segment.thread_id).split())[:300]

@@ -1,0 +1,92 @@
+"""Where a segment begins: the files as the user had them, from the session's commit, its starting diff and the patches before.
+
+What belongs here: choosing and reading the starting state, redaction of it. What the segment then did to it is `candidate`'s business.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_loop_assets.distill import repository
+from codex_loop_assets.distill.replay import Step, replay, root_of
+from codex_loop_assets.distill.segment import Row, Segment
+from codex_loop_assets.distill.tree import Entry, Tree, safe_path, size
+
+Redact = Callable[[str, str], str]
+
+
+class NoStart(ValueError):
+    """The starting state cannot be had; the message says why."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The starting state: `root` is where the repository stood in the session, `commit` what it was based on."""
+
+    kind: str
+    tree: Tree
+    root: str
+    commit: str | None
+    starting_diff: bool
+
+
+def hermetic(
+    session: Row,
+    segment: Segment,
+    steps: list[Step],
+    source: Path,
+    cache: Path,
+    diff: bytes,
+    settings: Mapping[str, Any],
+) -> Start:
+    """The start from a local repository. Raises NoStart, RepositoryError or ReplayError."""
+    commit = session["base_sha"] if diff.strip() and session["base_sha"] else session["commit_hash"]
+    if not commit:
+        raise NoStart("the session records no commit")
+    if not session["cwd"]:
+        raise NoStart("the session records no working directory")
+    tree: Tree = repository.read_commit(repository.opened(source, cache), commit)
+    if size(tree) > settings["environment"]["maximum_tree_bytes"]:
+        raise NoStart(f"the repository holds more than {settings['environment']['maximum_tree_bytes']} bytes")
+    if diff.strip():
+        with repository.scratch_store() as store:
+            tree = store.apply(tree, diff)
+    root = root_of(session["cwd"], steps, tree)
+    before = [step for step in steps if step.at < segment.start]
+    return Start("hermetic", replay(tree, before, root), root, commit, bool(diff.strip()))
+
+
+def starting_diff(session: Row, codex_homes: Mapping[str, Path]) -> bytes:
+    """The recorded starting diff; empty where there is none or its file is out of reach or outside its home."""
+    relative, home = session["starting_diff_path"], codex_homes.get(session["home"])
+    if not relative or home is None:
+        return b""
+    path = home / safe_path(relative)
+    try:
+        # The file belongs to a trace: a link that leads out of the home must not be followed.
+        return path.read_bytes() if path.resolve().is_relative_to(home.resolve()) else b""
+    except OSError:
+        return b""
+
+
+def redacted(
+    tree: Tree, thread_id: str, redact: Redact, settings: Mapping[str, Any]
+) -> tuple[dict[str, Entry], list[str]]:
+    """The tree with secrets replaced in its text files, and the paths where that changed something."""
+    environment = settings["environment"]
+    result, touched = dict(tree), []
+    for path, entry in tree.items():
+        text = entry.text
+        if text is None or len(entry.data) > environment["maximum_file_bytes_to_redact"]:
+            continue
+        if posixpath.basename(path) in environment["redaction_exempt"]:
+            continue
+        clean = redact(text, thread_id)
+        if clean != text:
+            result[path] = Entry(clean.encode("utf-8", "replace"), entry.mode)
+            touched.append(path)
+    return result, sorted(touched)

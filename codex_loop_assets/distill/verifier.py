@@ -1,0 +1,55 @@
+"""The files under tests/: a script that grades the workspace, the check it runs, and the reference state of tests and steering files.
+
+Which check is used is decided in `checks`; what the expected files are is decided in `file_state`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from codex_loop_assets.distill.checks import Check
+from codex_loop_assets.distill.render import render
+from codex_loop_assets.distill.tree import Tree, archive
+
+
+def pattern(glob: str) -> str:
+    """An extended regular expression that matches whole paths as the glob does (`**/` any depth, `**` anything, `*` within a name)."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
+    special = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "^" + "".join(special.get(part, re.sub(r"([.^$+(){}|\[\]\\])", r"\\\1", part)) for part in parts) + "$"
+
+
+def matching(paths: Iterable[str], globs: Iterable[str]) -> list[str]:
+    """The paths that match one of the globs, sorted."""
+    compiled = [re.compile(pattern(glob)) for glob in globs]
+    return sorted(path for path in paths if any(expression.match(path) for expression in compiled))
+
+
+def test_paths(paths: Iterable[str], settings: Mapping[str, Any]) -> list[str]:
+    """Which of the paths hold tests."""
+    return matching(paths, settings["checks"]["test_files"])
+
+
+def files(check: Check, reference: Tree, solved: Iterable[str], settings: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files under tests/ for a check. `solved` are the files that the solution itself changes.
+
+    A steering file that the solution changes is left to the agent (it is the work to be done); a test file never is.
+    """
+    tests = settings["checks"]["test_files"]
+    globs = [*tests, *settings["checks"]["steering_files"]]
+    left = sorted(set(solved) - set(matching(solved, tests)))
+    kept = {path: reference[path] for path in matching(reference, globs) if path not in left}
+    directory = posixpath.join(settings["workdir"], check.directory) if check.directory else settings["workdir"]
+    return {
+        "test.sh": render(
+            "test.sh.jinja", {"workdir": settings["workdir"], "timeout_sec": int(settings["checks"]["timeout_sec"])}
+        ),
+        "check.sh": render("check.sh.jinja", {"directory": shlex.quote(directory), "line": check.line}),
+        "reference.tar": archive(kept) if kept else b"",
+        "guarded.ere": "".join(f"{pattern(glob)}\n" for glob in globs).encode(),
+        "solved.txt": "".join(f"{path}\n" for path in left).encode(),
+    }
