@@ -1,0 +1,226 @@
+"""One day's step of the clusters: the state of the newest earlier day and the signals not yet taken give the day's
+state.
+
+How the wiring calls `advance`, with states read from the lake (`newest` is the newest state of all, whatever the day
+asked for):
+
+- a new day: `previous` = the newest state; `newest` = the same. Every signal not yet taken joins.
+- the newest day once more: `previous` = the newest state before it; `newest` = its own state. Late signals join.
+- an older day once more: `previous` = the newest state before it; `newest` = the newest state; `recorded` = its own
+  state. It takes what it took then, so the result is the same, however much has come to light since.
+- a range: its days in order, each with the state the day before it just got. A range that contains the newest day and
+  should build history anew passes `previous=None, newest=None` for its first day and its own newest state afterwards.
+
+What does not belong here: fitting (fit), identity (identity), facts about clusters (profile), names (label), actions
+(actions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from codex_loop_assets.discovery import identity
+from codex_loop_assets.discovery.profile import cluster_rows
+from codex_loop_assets.discovery.state import WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
+from codex_loop_assets.tables import TABLES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from codex_loop_assets.discovery.label import Labeller
+
+TYPES = ("friction", "delight")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What became of one type's members on the day."""
+
+    members: pl.DataFrame
+    events: list[identity.Event]
+    message: str | None
+
+
+def advance(
+    previous: ClusterState | None,
+    day: date,
+    signals: pl.DataFrame,
+    vectors: Mapping[str, np.ndarray],
+    settings: Mapping[str, Any],
+    *,
+    embedding_model: str,
+    newest: ClusterState | None = None,
+    recorded: ClusterState | None = None,
+    sessions: pl.DataFrame | None = None,
+    labeller: Labeller | None = None,
+) -> ClusterState:
+    """The state of all clusters as of `day`: a pure function of the previous state, the signals it takes in and the
+    vectors.
+
+    `signals`: rows of `signals` with `dt`, of every day up to `day` at least (those taken and those not). `vectors`:
+    signal_id -> unit vector of the space `embedding_model`; a signal without one waits. `settings`: the `discovery`
+    section. `sessions`: rows of `sessions`, for the facts about people and repositories. See the module's docstring
+    for `newest` and `recorded`.
+    """
+    previous = previous or empty_state(date.min)
+    replay = newest is not None and newest.day > day
+    if replay and recorded is not None and (gone := unreplayable(day, signals, recorded)):
+        message = (
+            f"{day} is kept as recorded: {gone} of its signals have been withdrawn since, so it cannot be replayed"
+        )
+        return ClusterState(day, recorded.clusters, recorded.members, recorded.events, messages=(message,))
+    present = signals.filter(pl.col("signal_id").is_in(list(vectors)))
+    members = _with_arrivals(previous.members, arrivals(day, present, previous, newest), signals, day)
+    steps = [_step(type_, members, day, vectors, settings["clusters"]) for type_ in TYPES]
+    members = pl.concat([step.members for step in steps])
+    rows, centroids, similarity = cluster_rows(
+        previous.clusters, members, [event for step in steps for event in step.events], day, signals, sessions, vectors, settings,
+        embedding_model, labeller,
+    )  # fmt: skip
+    members = members.drop("similarity").join(similarity, on="signal_id", how="left")
+    return ClusterState(
+        day,
+        TABLES["clusters"].frame(rows),
+        TABLES["cluster_members"].conform(members),
+        _event_frame(day, steps),
+        centroids,
+        tuple(step.message for step in steps if step.message),
+    )
+
+
+def _with_arrivals(members: pl.DataFrame, arriving: pl.DataFrame, signals: pl.DataFrame, day: date) -> pl.DataFrame:
+    """The record continued: earlier members, those that ceased to exist marked withdrawn, and the day's arrivals."""
+    gone = ~pl.col("signal_id").is_in(signals["signal_id"].implode())
+    members = members.with_columns(
+        cluster_id=pl.when(gone).then(None).otherwise("cluster_id"),
+        via=pl.when(gone).then(pl.lit(WITHDRAWN)).otherwise("via"),
+    )
+    new = arriving.select(
+        dt=pl.lit(day),
+        signal_id="signal_id",
+        cluster_id=pl.lit(None, pl.String),
+        type="type",
+        arrived=pl.lit(day),
+        signal_day="dt",
+        via=pl.lit(None, pl.String),
+        similarity=pl.lit(None, pl.Float64),
+    )
+    return pl.concat([members, new]).with_columns(dt=pl.lit(day)).sort("signal_id")
+
+
+def _step(
+    type_: str, members: pl.DataFrame, day: date, vectors: Mapping[str, np.ndarray], settings: Mapping[str, Any]
+) -> _Step:
+    """Let one type's arrivals in. A day on which nothing of the type arrived leaves its clusters as they are."""
+    members = members.filter(pl.col("type") == type_)
+    present = members.filter(pl.col("via").is_null() | (pl.col("via") != WITHDRAWN))
+    if present.height < settings["minimum_signals"]:
+        return _Step(members, [], f"{type_}: need {settings['minimum_signals']} signals, have {present.height}")
+    if not (present["arrived"] == day).any():
+        return _Step(members, [], None)
+    placed = present.filter(pl.col("signal_id").is_in(list(vectors)))
+    outcome = _placed(type_, placed, day, vectors, settings)
+    changed = placed.select("signal_id").with_columns(
+        pl.Series("new_cluster", outcome.clusters, pl.String),
+        pl.Series("new_via", [outcome.via.get(point) for point in range(placed.height)], pl.String),
+    )
+    joined = members.join(changed, on="signal_id", how="left", maintain_order="left")
+    moved = pl.col("new_via").is_not_null()
+    members = joined.with_columns(
+        cluster_id=pl.when(moved).then("new_cluster").otherwise("cluster_id"),
+        via=pl.when(moved & pl.col("new_cluster").is_null()).then(None).when(moved).then("new_via").otherwise("via"),
+    ).drop("new_cluster", "new_via")
+    return _Step(members, outcome.events, None)
+
+
+def _placed(
+    type_: str, members: pl.DataFrame, day: date, vectors: Mapping[str, np.ndarray], settings: Mapping[str, Any]
+) -> identity.Outcome:
+    """Fit the day's points and carry identity over; then points outside the fit join a cluster near enough."""
+    import numpy as np
+
+    from codex_loop_assets.discovery.fit import fit_points, minimum_size
+
+    ids = members["signal_id"].to_list()
+    clusters = members["cluster_id"].to_list()
+    arrived = np.array([value.toordinal() for value in members["arrived"]])
+    matrix = np.stack([vectors[key] for key in ids])
+    fitted = fit_points(ids, matrix, _codes(clusters), arrived, day, settings)
+    if is_commit_day(day, members, settings):
+        outcome = identity.commit(ids, type_, clusters, fitted, settings)
+    else:
+        size = minimum_size(min(len(ids), settings["fit_cap"]), settings)
+        outcome = identity.join(ids, type_, clusters, fitted, size)
+    _join_by_radius(outcome, matrix, fitted, settings)
+    return outcome
+
+
+def is_commit_day(day: date, members: pl.DataFrame, settings: Mapping[str, Any]) -> bool:
+    """Whether merges and splits are committed on the day: while there are few signals, and on the first day with
+    arrivals of each week. Counted from arrivals, not from runs, so that a day run without arrivals changes
+    nothing."""
+    before = members.filter(pl.col("arrived") < day)["arrived"].max()
+    few = members.height < settings["commit_daily_below"]
+    return (
+        few
+        or before is None
+        or before.toordinal() // settings["commit_days"] != day.toordinal() // settings["commit_days"]
+    )
+
+
+def _join_by_radius(
+    outcome: identity.Outcome, matrix: np.ndarray, fitted: np.ndarray, settings: Mapping[str, Any]
+) -> None:
+    """Points without a cluster join the nearest centre within the radius that most of its members keep."""
+    import numpy as np
+
+    from codex_loop_assets.discovery.profile import centres
+
+    codes = _codes(outcome.clusters)
+    names = sorted({key for key in outcome.clusters if key is not None})
+    wanted = fitted < 0 if settings["radius_for_noise"] else fitted == -2
+    loose = np.flatnonzero((codes < 0) & wanted)
+    if not names or not len(loose):
+        return
+    centre = centres(matrix, codes, len(names))
+    inside = np.flatnonzero(codes >= 0)
+    cosines = np.einsum("ij,ij->i", matrix[inside], centre[codes[inside]])
+    radius = np.array(
+        [np.quantile(cosines[codes[inside] == code], settings["radius_quantile"]) for code in range(len(names))]
+    )
+    near = matrix[loose] @ centre.T
+    near[near < np.maximum(radius, settings["radius_floor"])[None, :]] = -2
+    best = near.argmax(axis=1)
+    for row, point in enumerate(loose.tolist()):
+        if near[row, best[row]] > -2:
+            outcome.move(point, names[best[row]], "radius")
+
+
+def _codes(clusters: list[str | None]) -> np.ndarray:
+    """Clusters as numbers in the order of their ids, -1 for none."""
+    import numpy as np
+
+    numbers = {key: code for code, key in enumerate(sorted({key for key in clusters if key is not None}))}
+    return np.array([numbers.get(key, -1) for key in clusters])
+
+
+def _event_frame(day: date, steps: list[_Step]) -> pl.DataFrame:
+    return TABLES["cluster_events"].frame(
+        [
+            {
+                "dt": day,
+                "kind": event.kind,
+                "cluster_id": event.cluster_id,
+                "other_id": event.other_id,
+                "overlap": event.overlap,
+                "size": event.size,
+            }
+            for step in steps
+            for event in step.events
+        ]
+    )

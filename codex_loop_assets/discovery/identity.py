@@ -1,0 +1,168 @@
+"""Clusters keep their identity: today's fitted groups against the clusters that live already.
+
+Every day new points join and new clusters are born; only on a commit day may points that have a cluster change it,
+through a recorded merge, split, or dissolution. Clusters are matched by their members, never by coordinates, so that
+neither a new PCA nor a new embedding model breaks identity. What does not belong here: finding the groups (see fit).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Event:
+    """birth, split (other: parent), merge (other: heir) or dissolve, with the share of members shared with the
+    other."""
+
+    kind: str
+    cluster_id: str
+    other_id: str
+    overlap: float
+    size: int
+
+
+@dataclass
+class Outcome:
+    """Cluster id per point (None: none) and how a point that moved today came there, and the day's events."""
+
+    clusters: list[str | None]
+    via: dict[int, str] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def move(self, point: int, cluster_id: str | None, via: str) -> None:
+        if self.clusters[point] != cluster_id:
+            self.clusters[point] = cluster_id
+            self.via[point] = via
+
+
+def founding_id(type_: str, founders: Sequence[str]) -> str:
+    """Id of a cluster: a hash of the signals that founded it."""
+    return "cluster_" + hashlib.sha256("\n".join([type_, *sorted(founders)]).encode()).hexdigest()[:12]
+
+
+def join(ids: Sequence[str], type_: str, clusters: Sequence[str | None], fitted: np.ndarray, size: int) -> Outcome:
+    """A day without commit: points without a cluster join the one their group belongs to, or found one; nobody else
+    moves."""
+    outcome = Outcome(list(clusters))
+    for points in _groups(fitted):
+        loose = [point for point in points if clusters[point] is None]
+        held = _counts(clusters[point] for point in points)
+        if len(loose) >= size and len(loose) * 2 > len(points):
+            _found(outcome, ids, type_, loose)
+        elif held:
+            owner = max(held, key=lambda key: (held[key], key))
+            for point in loose:
+                outcome.move(point, owner, "fit")
+    return outcome
+
+
+def commit(
+    ids: Sequence[str], type_: str, clusters: Sequence[str | None], fitted: np.ndarray, settings: Mapping[str, Any]
+) -> Outcome:
+    """A commit day: the fit decides. Groups take over the cluster they match, the others are births or splits; clusters
+    without a group merge into the one that holds most of their points, or dissolve when they are scattered.
+
+    A point that the fit calls noise keeps its cluster. A cluster of which the fit saw too little is left alone.
+    """
+    groups = _groups(fitted)
+    seen = [point for point in range(len(ids)) if fitted[point] >= 0]
+    old_sizes = _counts(clusters[point] for point in seen)
+    shared = [_counts(clusters[point] for point in points) for points in groups]
+    matched = _match(groups, shared, old_sizes, settings)
+    outcome = Outcome(list(clusters))
+    names = _name_groups(outcome, ids, type_, groups, shared, old_sizes, matched)
+    untouched = {key for key, count in old_sizes.items() if count < settings["minimum_cluster_size"]}
+    living = set(matched.values()) | untouched
+    for index, points in enumerate(groups):
+        for point in points:
+            # A border point keeps a cluster that lives on: two neighbours must not trade points week after week.
+            if index not in matched or clusters[point] not in living:
+                outcome.move(point, names[index], "fit" if index in matched else "birth")
+    for cluster in sorted(old_sizes.keys() - living):
+        _retire(outcome, cluster, clusters, fitted, names, [counts.get(cluster, 0) for counts in shared], settings)
+    return outcome
+
+
+def _match(groups, shared, old_sizes, settings) -> dict[int, str]:
+    """Group -> old cluster, one to one, the best sum of Jaccard overlaps; weak pairs are no match."""
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    old = sorted(old_sizes)
+    if not old or not groups:
+        return {}
+    overlap = np.array([[counts.get(key, 0) for key in old] for counts in shared], dtype=float)
+    # Points that have no cluster yet say nothing for or against a match: a cluster that doubled overnight is still
+    # itself.
+    held = np.array([sum(counts.values()) for counts in shared], dtype=float)[:, None]
+    olds = np.array([old_sizes[key] for key in old], dtype=float)[None, :]
+    union = held + olds - overlap
+    jaccard = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    matched = {}
+    for group, index in zip(*linear_sum_assignment(-jaccard), strict=True):
+        contained = overlap[group, index] * 2 > held[group, 0] and overlap[group, index] * 2 > olds[0, index]
+        if jaccard[group, index] >= settings["match_jaccard"] or contained:
+            matched[int(group)] = old[index]
+    return matched
+
+
+def _name_groups(outcome, ids, type_, groups, shared, old_sizes, matched) -> list[str]:
+    """The id of every group; births and splits are recorded. A group that is nobody's match founds a cluster."""
+    names = []
+    for index, points in enumerate(groups):
+        if index in matched:
+            names.append(matched[index])
+            continue
+        counts = shared[index]
+        parent = max(counts, key=lambda key: (counts[key], key), default=None)
+        split = parent is not None and counts[parent] * 2 > len(points)
+        names.append(founding_id(type_, [ids[point] for point in points]))
+        overlap = counts[parent] / old_sizes[parent] if split else 0.0
+        outcome.events.append(
+            Event("split" if split else "birth", names[-1], parent if split else "", overlap, len(points))
+        )
+    return names
+
+
+def _retire(outcome, cluster, clusters, fitted, names, shared, settings) -> None:
+    """Merge a cluster that no group took over into the one that holds most of it, or dissolve it when it is
+    scattered."""
+    points = [point for point, key in enumerate(clusters) if key == cluster]
+    best = max(range(len(names)), key=lambda index: (shared[index], names[index]))
+    share = shared[best] / sum(shared)
+    heir = names[best] if share > settings["merge_share"] else None
+    for point in points:
+        if outcome.clusters[point] == cluster:
+            outcome.move(point, heir, "fit" if heir else "dissolved")
+    outcome.events.append(Event("merge" if heir else "dissolve", cluster, heir or "", share, len(points)))
+
+
+def _found(outcome: Outcome, ids: Sequence[str], type_: str, points: Sequence[int]) -> None:
+    name = founding_id(type_, [ids[point] for point in points])
+    for point in points:
+        outcome.move(point, name, "birth")
+    outcome.events.append(Event("birth", name, "", 0.0, len(points)))
+
+
+def _groups(fitted: np.ndarray) -> list[list[int]]:
+    """Points of each fitted group, in a stable order."""
+    groups: dict[int, list[int]] = {}
+    for point, label in enumerate(fitted.tolist()):
+        if label >= 0:
+            groups.setdefault(label, []).append(point)
+    return sorted(groups.values())
+
+
+def _counts(values) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for value in values:
+        if value is not None:
+            counts[value] = counts.get(value, 0) + 1
+    return counts

@@ -1,0 +1,63 @@
+"""The state of all clusters as of one day, and which signals a day takes in.
+
+A day continues the newest earlier state and takes in every signal not yet taken; a late signal joins the newest day, so
+earlier days never go stale. What does not belong here: how clusters are found (see fit) and keep their identity (see
+identity).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from codex_loop_assets.tables import TABLES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LIVE, MERGED, DISSOLVED = "live", "merged", "dissolved"
+WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """Frames of `clusters`, `cluster_members` and `cluster_events` of one day, the centres, and what to tell the
+    reader.
+
+    `centroids` (cluster_id -> unit vector) and `messages` are results only: a state read back from the lake has none.
+    """
+
+    day: date
+    clusters: pl.DataFrame
+    members: pl.DataFrame
+    events: pl.DataFrame
+    centroids: dict[str, np.ndarray] = field(default_factory=dict)
+    messages: tuple[str, ...] = ()
+
+
+def empty_state(day: date) -> ClusterState:
+    """A state in which nothing has been taken in."""
+    return ClusterState(
+        day, TABLES["clusters"].empty(), TABLES["cluster_members"].empty(), TABLES["cluster_events"].empty()
+    )
+
+
+def arrivals(day: date, signals: pl.DataFrame, previous: ClusterState, newest: ClusterState | None) -> pl.DataFrame:
+    """The rows of `signals` that the day takes in.
+
+    `signals` carries `dt`, the partition day of each signal. A day as new as the newest state (or newer) takes every
+    signal of that day or earlier that `previous` has not taken. An older day takes what the record (the newest
+    state's `arrived`) says it took, and nothing else, however much has come to light since.
+    """
+    if newest is not None and newest.day > day:
+        recorded = newest.members.filter(pl.col("arrived") == day)
+        return signals.join(recorded, on="signal_id", how="semi")
+    return signals.filter(pl.col("dt") <= day).join(previous.members, on="signal_id", how="anti")
+
+
+def unreplayable(day: date, signals: pl.DataFrame, recorded: ClusterState) -> int:
+    """How many signals that the day took in have ceased to exist since: with any of them gone it cannot be replayed."""
+    return recorded.members.filter(pl.col("cluster_id").is_not_null()).join(signals, on="signal_id", how="anti").height
