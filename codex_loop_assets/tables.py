@@ -400,7 +400,7 @@ HARBOR_DATASETS = Table(
         Column("seq_start", pl.Int64, "Segment start."),
         Column("seq_end", pl.Int64, "Segment end."),
         _required("stage", pl.String, "How far it came: signal, segment, candidate, built."),
-        _required("reason", pl.String, "Why it went no further; '' when built."),
+        _required("reason", pl.String, "Why it went no further; '' when built with a verifier."),
         Column("task_name", pl.String, "Harbor task name org/name."),
         Column("task_dir", pl.String, "Task directory, relative to the codex-loop home."),
         Column("dataset_dir", pl.String, "Dataset directory, relative to the codex-loop home."),

@@ -1,6 +1,8 @@
-"""Wrong solutions that a sound verifier must score 0: nothing, each part missing, a wrong value, planted markers, edited tests.
+"""Wrong solutions that a sound verifier must score 0: nothing, each part missing, a wrong value, planted markers,
+edited tests.
 
-Each attack replaces the files under solution/ of a task; it is then run like the reference solution. What its score means is `validate`'s.
+Each attack replaces the files under solution/ of a task; it is then run like the reference solution. What its score
+means is `validate`'s.
 """
 
 from __future__ import annotations
@@ -20,9 +22,24 @@ _HUNK = re.compile(r"^@@ ", re.MULTILINE)
 _NEW_PATH = re.compile(r'^\+\+\+ "?b/(.*?)"?\t?$', re.MULTILINE)
 _OLD_PATH = re.compile(r'^--- "?a/(.*?)"?\t?$', re.MULTILINE)
 _SWAPS = {
-    "==": "!=", "!=": "==", "<=": ">", ">=": "<", " < ": " >= ", " > ": " <= ", " + ": " - ", " - ": " + ", " and ": " or ", " or ": " and ",
-    "&&": "||", "||": "&&", "True": "False", "False": "True", "true": "false", "false": "true", " not ": " ",
-}  # fmt: skip
+    "==": "!=",
+    "!=": "==",
+    "<=": ">",
+    ">=": "<",
+    " < ": " >= ",
+    " > ": " <= ",
+    " + ": " - ",
+    " - ": " + ",
+    " and ": " or ",
+    " or ": " and ",
+    "&&": "||",
+    "||": "&&",
+    "True": "False",
+    "False": "True",
+    "true": "false",
+    "false": "true",
+    " not ": " ",
+}
 _SWAP = re.compile("|".join(sorted((re.escape(text) for text in _SWAPS), key=len, reverse=True)))
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
 _STRING = re.compile(r"""(["'])(\w[^"'\\]*)\1""")
@@ -39,7 +56,9 @@ class Attack:
 
 
 def attacks(patch: bytes, tests: list[str], settings: Mapping[str, Any]) -> list[Attack]:
-    """The attacks on a task with this reference patch. `tests` are the paths of its reference test and steering files."""
+    """The attacks on a task with this reference patch. `tests` are the paths of its reference test and steering
+    files.
+    """
     text = patch.decode("utf-8", "surrogateescape")
     limits = settings["validation"]
     result = [Attack("empty", 0, _patch_solution("", settings))]

@@ -1,14 +1,18 @@
-"""From a candidate to a Harbor task: its files, and the provenance written into task.toml and the dataset's evidence."""
+"""From a candidate to a Harbor task: its files, and the provenance written into task.toml and the dataset's
+evidence.
+"""
 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from codex_loop_assets.distill import environment, verifier
 from codex_loop_assets.distill.candidate import Candidate
+from codex_loop_assets.distill.checks import Check
 from codex_loop_assets.distill.environment import Environment
 from codex_loop_assets.distill.instruction import with_definition_of_done
 from codex_loop_assets.distill.segment import Row, place
@@ -38,8 +42,11 @@ def build(
     """The task of a candidate. Raises UnsafeName for an image, package or URL that may not stand in a Dockerfile."""
     made = _environment(candidate, calls, settings)
     short = candidate.candidate_id.removeprefix("cand_")
-    directory = f"{slug(session['repository'] or 'task', 20)}-{short[:10]}"
-    name = f"{settings['organisation']}/{directory}"
+    name = f"{slug(session['repository'] or 'task', 20)}-{short[:10]}"
+    # Harbor runs the valid task folders directly below a dataset: one level deeper, a task without verifier is not
+    # among them.
+    directory = name if candidate.verification else f"needs_review/{name}"
+    name = f"{settings['organisation']}/{name}"
     metadata = _metadata(cluster_id, candidate, session, made, redact, set_kind)
     files = {
         "instruction.md": with_definition_of_done(_moved(candidate, settings), _done(candidate, settings)).encode(
@@ -47,7 +54,7 @@ def build(
         ),
         "task.toml": configuration(name, candidate.words.split("\n", 1)[0][:200], metadata, settings),
         **_under("environment", environment.files(made, settings["workdir"], candidate.before)),
-        **_under("tests", verifier.files(candidate.check, candidate.after, candidate.changed, settings)),
+        **_under("tests", verifier.files(candidate.verification, candidate.after, candidate.changed, settings)),
         **_under("solution", solution_files(candidate.patch, settings)),
     }
     return Built(candidate, Task(directory, name, files), made, metadata)
@@ -57,7 +64,7 @@ def _environment(candidate: Candidate, calls: list[Row], settings: Mapping[str, 
     known = settings["environment"]
     earlier = [call for call in calls if place(call) <= candidate.segment.end]
     setup = environment.setup_commands(earlier, candidate.before, known)
-    programs = [*candidate.check.programs, *(line.split(" ", 1)[0] for line in setup)]
+    programs = [*verifier.programs(candidate.verification), *(line.split(" ", 1)[0] for line in setup)]
     language = environment.language_of(candidate.before, candidate.changed, known)
     packages = environment.packages(candidate.before, language, programs, known)
     return Environment(
@@ -71,6 +78,7 @@ def _metadata(
     segment = candidate.segment
     lead = segment.signals[0]
     thread = segment.thread_id
+    check = candidate.verification if isinstance(candidate.verification, Check) else None
     return {
         "signal_type": lead["type"],
         "signal_category": lead["category"],
@@ -90,12 +98,13 @@ def _metadata(
         "source_starting_diff": candidate.start.starting_diff,
         "environment_kind": made.kind,
         "language": made.language,
-        "verifier_kind": "command",
-        "check_kind": candidate.check.kind,
-        "verifier_command": redact(candidate.check.line, thread),
+        "verifier_kind": candidate.verifier_kind,
+        "check_kind": check.kind if check else None,
+        "verifier_command": redact(check.line, thread) if check else None,
         "failed_before_in_session": candidate.failed_before,
         "solution_from": candidate.solution_from,
         "solution_thread_id": candidate.solution_thread,
+        "note": candidate.note or None,
         "redacted_files": list(candidate.redacted_files),
         "set_kind": set_kind,
     }
@@ -108,14 +117,16 @@ def _moved(candidate: Candidate, settings: Mapping[str, Any]) -> str:
 
 
 def _done(candidate: Candidate, settings: Mapping[str, Any]) -> str:
-    directory = (
-        posixpath.join(settings["workdir"], candidate.check.directory)
-        if candidate.check.directory
-        else settings["workdir"]
-    )
-    line = candidate.check.line
-    fence = "`" * (max((len(run) for run in line.replace("`", " ` ").split() if set(run) == {"`"}), default=0) + 3)
-    return f"This command, run in `{directory}`, exits with 0:\n\n{fence}\n{line}\n{fence}"
+    """The definition of done: the command that must pass, or the files that must be as asked for."""
+    check = candidate.verification
+    if not isinstance(check, Check):
+        names = ", ".join(f"`{path}`" for path in candidate.changed if "`" not in path)
+        return f"The change asked for is made in `{settings['workdir']}`" + (
+            f" (files concerned: {names})." if names else "."
+        )
+    directory = posixpath.join(settings["workdir"], check.directory) if check.directory else settings["workdir"]
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", check.line)), default=0))
+    return f"This command, run in `{directory}`, exits with 0:\n\n{fence}\n{check.line}\n{fence}"
 
 
 def _under(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:

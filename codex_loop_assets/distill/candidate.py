@@ -1,4 +1,4 @@
-"""From a segment and its starting state to the parts of a task: the end state, the check that proves it, the words, the patch.
+"""From a segment and its starting state to the parts of a task: the end state, what proves it, the words, the patch.
 
 A candidate that cannot become a task says why; nothing is dropped. The writing of files is `build`'s business.
 """
@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codex_loop_assets.distill import checks, instruction, repository, verifier
-from codex_loop_assets.distill.replay import Step, replay
+from codex_loop_assets.distill import checks, file_state, instruction, repository, verifier
+from codex_loop_assets.distill.later import Later
+from codex_loop_assets.distill.replay import ReplayError, Step, replay
 from codex_loop_assets.distill.segment import Row, Segment, place
 from codex_loop_assets.distill.start import Redact, Start, redacted
 from codex_loop_assets.distill.tree import Tree, changed
+
+Verification = checks.Check | file_state.Expected | None
 
 
 class NotDistillable(ValueError):
@@ -28,7 +31,7 @@ class NotDistillable(ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """All that a task is made of, redacted."""
+    """All that a task is made of, redacted. `note` says what is wrong with it where nothing verifies it."""
 
     candidate_id: str
     segment: Segment
@@ -38,11 +41,31 @@ class Candidate:
     changed: tuple[str, ...]
     patch: bytes
     words: str
-    check: checks.Check | None
+    verification: Verification
     failed_before: bool
-    solution_from: str
-    solution_thread: str | None
+    solution_thread: str
     redacted_files: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def solution_from(self) -> str:
+        return "session" if self.solution_thread == self.segment.thread_id else "later_session"
+
+    @property
+    def verifier_kind(self) -> str:
+        if self.verification is None:
+            return "none"
+        return "file_state" if isinstance(self.verification, file_state.Expected) else "command"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """An end state and the check that proves it (None: nothing does); `thread_id` is whose work it is."""
+
+    tree: Tree
+    proof: checks.Proof | None
+    thread_id: str
+    note: str = ""
 
 
 def candidate_id(segment: Segment, commit: str | None) -> str:
@@ -51,62 +74,114 @@ def candidate_id(segment: Segment, commit: str | None) -> str:
     return "cand_" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def propose(
+def ending(
     segment: Segment,
     start: Start,
     steps: list[Step],
     calls: list[Row],
+    later: Iterable[Later],
     signals: list[Row],
-    redact: Redact,
     settings: Mapping[str, Any],
-) -> Candidate:
-    """The candidate of a segment that the session itself solved. `steps`, `calls`, `signals`: all of the thread's.
+) -> Ending:
+    """How the segment's problem was solved: by its own edits with a check, by later work, or by its own edits alone.
 
-    Raises NotDistillable, ReplayError, RepositoryError.
+    `steps`, `calls`, `signals`: all of the thread's. Raises NotDistillable and ReplayError.
     """
     own_calls = [call for call in calls if segment.start <= place(call) <= segment.end]
     own_steps = [step for step in steps if segment.start <= step.at <= segment.end]
-    if not own_steps:
-        raise NotDistillable("no recorded edit in the segment")
     runs = checks.outcomes(own_calls, start.root, settings)
     proof = checks.choose(runs, [step.at for step in own_steps])
-    if proof is None:
-        raise NotDistillable(_why_no_proof(runs))
-    after = replay(start.tree, [step for step in own_steps if step.at < proof.passed_at], start.root)
-    return assemble(segment, start, after, proof, signals, redact, settings)
+    if proof:
+        done = [step for step in own_steps if step.at < proof.passed_at]
+        return Ending(replay(start.tree, done, start.root), proof, segment.thread_id)
+    unsolved = _unsolved(segment, own_steps, runs, signals, settings)
+    if unsolved is None:
+        return Ending(replay(start.tree, own_steps, start.root), None, segment.thread_id, _why_no_proof(runs))
+    misfit = ""
+    for solution in later:
+        try:
+            # Its edits are read relative to its own checkout, which need not stand where this session's did.
+            there = start.root if solution.session["cwd"] is None else _root(solution, start)
+            return Ending(replay(start.tree, solution.steps, there), solution.proof, solution.session["thread_id"])
+        except ReplayError:
+            misfit = "; a later session solved it, but on files that differ"
+    raise NotDistillable(unsolved + misfit)
+
+
+def _root(solution: Later, start: Start) -> str:
+    return start.root if solution.session["cwd"].startswith(start.root) else solution.session["cwd"]
+
+
+def _unsolved(
+    segment: Segment, own_steps: list[Step], runs: list[checks.Outcome], signals: list[Row], settings: Mapping[str, Any]
+) -> str | None:
+    """Why the segment's own work is no solution; None when nothing speaks against it."""
+    if not own_steps:
+        return "no recorded edit in the segment"
+    if runs and not runs[-1].passed:
+        return "the last check of the segment failed"
+    last = segment.turns[-1]
+    if last["interrupted"] or last["undone"] or last["end_state"] in ("aborted", "errored"):
+        return "the segment's last turn was cut off or undone"
+    edited_at = own_steps[-1].at
+    against = set(settings["segments"]["refusal_categories"])
+    if any(
+        place(signal) > edited_at and signal["category"] in against and place(signal) <= segment.end
+        for signal in signals
+    ):
+        return "the user was not content with the last edit"
+    return None
 
 
 def assemble(
-    segment: Segment, start: Start, after: Tree, proof: checks.Proof, signals: list[Row], redact: Redact, settings: Mapping[str, Any],
-    solution_thread: str | None = None,
-) -> Candidate:  # fmt: skip
+    segment: Segment, start: Start, end: Ending, signals: list[Row], redact: Redact, settings: Mapping[str, Any]
+) -> Candidate:
     """The redacted candidate for a known end state. Raises NotDistillable and RepositoryError."""
-    clean_before, hidden = redacted(start.tree, segment.thread_id, redact, settings)
-    clean_after, hidden_after = redacted(after, segment.thread_id, redact, settings)
-    paths = changed(clean_before, clean_after)
+    before, hidden = redacted(start.tree, segment.thread_id, redact, settings)
+    after, hidden_after = redacted(end.tree, segment.thread_id, redact, settings)
+    paths = tuple(changed(before, after))
     if not paths:
         raise NotDistillable("the edits leave no change")
-    if not set(paths) - set(verifier.test_paths(paths, settings)):
-        raise NotDistillable("the solution changes tests only: the check would prove nothing")
     with repository.scratch_store() as store:
-        patch = store.diff(clean_before, clean_after)
+        patch = store.diff(before, after)
     try:
         words = instruction.request(segment, signals, _added_lines(patch), settings["instruction"], redact)
     except instruction.NoInstruction as error:
         raise NotDistillable(str(error)) from error
+    verification, note = _verification(end, before, after, paths, words, settings)
     return Candidate(
-        candidate_id(segment, start.commit), segment, start, clean_before, clean_after, tuple(paths), patch, words, proof.check,
-        proof.failed_at is not None, "later_session" if solution_thread else "session", solution_thread,
-        tuple(sorted(set(hidden) | set(hidden_after))),
-    )  # fmt: skip
+        candidate_id=candidate_id(segment, start.commit),
+        segment=segment,
+        start=start,
+        before=before,
+        after=after,
+        changed=paths,
+        patch=patch,
+        words=words,
+        verification=verification,
+        failed_before=end.proof is not None and end.proof.failed_at is not None,
+        solution_thread=end.thread_id,
+        redacted_files=tuple(sorted(set(hidden) | set(hidden_after))),
+        note=note,
+    )
+
+
+def _verification(
+    end: Ending, before: Tree, after: Tree, paths: tuple[str, ...], words: str, settings: Mapping[str, Any]
+) -> tuple[Verification, str]:
+    """What proves the end state, and where nothing does, why."""
+    tests_only = not set(paths) - set(verifier.test_paths(paths, settings))
+    if end.proof and not tests_only:
+        return end.proof.check, ""
+    note = "the solution changes tests only: its check would prove nothing" if end.proof else end.note
+    try:
+        return file_state.expect(before, after, paths, words, settings["file_state"]), ""
+    except file_state.Undetermined as error:
+        return None, f"{note}; {error}"
 
 
 def _why_no_proof(runs: list[checks.Outcome]) -> str:
-    if not runs:
-        return "no test, build or lint command in the segment"
-    if not runs[-1].passed:
-        return "the last check of the segment failed"
-    return "no check passed after the segment's edits"
+    return "no check passed after the segment's edits" if runs else "no test, build or lint command in the segment"
 
 
 def _added_lines(patch: bytes) -> set[str]:

@@ -1,10 +1,13 @@
-"""Which commands of a session are checks (test, build, lint), and which check failed before an edit and passed after it.
+"""Which commands of a session are checks (test, build, lint), and which check failed before an edit and passed after
+it.
 
-What belongs here: recognising and choosing. Rendering the verifier is `verifier`'s; what counts as a check is data (`[checks]`).
+What belongs here: recognising and choosing. Rendering the verifier is `verifier`'s; what counts as a check is data
+(`[checks]`).
 """
 
 from __future__ import annotations
 
+import fnmatch
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +22,9 @@ KINDS = ("test", "build", "lint")
 
 @dataclass(frozen=True)
 class Check:
-    """A check as it will run: its kind, the directory (relative to the repository, '' for its root), and its commands."""
+    """A check as it will run: its kind, the directory (relative to the repository, '' for its root), and its
+    commands.
+    """
 
     kind: str
     directory: str
@@ -89,7 +94,18 @@ def _kind(command: Simple, settings: Mapping[str, Any]) -> str | None:
         for prefix in settings[kind]:
             if _starts(line, prefix) and (best is None or len(prefix) > best[0]):
                 best = (len(prefix), kind)
-    return best[1] if best else None
+    return best[1] if best else _script_kind(line.split(" "), settings)
+
+
+def _script_kind(words: list[str], settings: Mapping[str, Any]) -> str | None:
+    """The kind of a script that is named after what it checks: `sh scripts/lint.sh`, `./ci/run-tests`."""
+    script = words[1] if words[0] in settings["interpreters"] and len(words) > 1 else words[0]
+    if "/" not in script and "." not in script:
+        return None
+    name = posixpath.basename(script).lower()
+    return next(
+        (kind for kind in KINDS if any(fnmatch.fnmatch(name, glob) for glob in settings["scripts"][kind])), None
+    )
 
 
 def _starts(line: str, prefix: str) -> bool:
@@ -137,8 +153,9 @@ class Proof:
 def choose(runs: list[Outcome], edits: list[Place]) -> Proof | None:
     """The check whose newest run passed after an edit that its newest earlier failure preceded.
 
-    `edits` are the places of edits. Tests go before builds, builds before lints; then the later pass wins. A check that was only seen to
-    pass after the last edit is a last resort (`failed_at` None): whether it fails before is then for the validation to show.
+    `edits` are the places of edits. Tests go before builds, builds before lints; then the later pass wins. A check
+    that was only seen to pass after the last edit is a last resort (`failed_at` None): whether it fails before is then
+    for the validation to show.
     """
     proofs = []
     for check in dict.fromkeys(run.check for run in runs):

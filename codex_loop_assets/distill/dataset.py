@@ -1,6 +1,8 @@
-"""A dataset folder: the tasks of one cluster with dataset.toml, registry.json and trace_evidence.json, replaced as a whole.
+"""A dataset folder: the tasks of one cluster with dataset.toml, registry.json and trace_evidence.json, replaced as a
+whole.
 
-The folder is written beside its place and then exchanged, so that a killed run leaves the old folder or the new one. Equal content is left alone.
+The folder is written beside its place and then exchanged, so that a killed run leaves the old folder or the new one.
+Equal content is left alone.
 """
 
 from __future__ import annotations
@@ -62,10 +64,13 @@ def _describe(
     version = hashlib.sha256("".join(sorted(digests.values())).encode()).hexdigest()[:12]
     registry = [
         {
-            "name": name, "version": version, "description": description, "metrics": [],
+            "name": name,
+            "version": version,
+            "description": description,
+            "metrics": [],
             "tasks": [{"name": task.name, "path": str(target.resolve() / task.directory)} for task in tasks],
         }
-    ]  # fmt: skip
+    ]
     (folder / "registry.json").write_text(json.dumps(registry, indent=2) + "\n", "utf-8")
     document = {
         "dataset": {"name": name, "version": version, "description": description},

@@ -1,7 +1,8 @@
 """Harbor's content digest of a task directory, computed without Harbor.
 
-SHA-256 over lines `path NUL sha256(file) LF`, sorted by path, for task.toml, instruction.md, README.md, trajectory.json and everything under
-environment/, tests/, solution/ and steps/, without editor and bytecode leftovers. (Harbor: `Packager.compute_content_hash`.)
+SHA-256 over lines `path NUL sha256(file) LF`, sorted by path, for task.toml, instruction.md, README.md,
+trajectory.json and everything under environment/, tests/, solution/ and steps/, without editor and bytecode leftovers.
+(Harbor: `Packager.compute_content_hash`.)
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The entry: one cluster's signals in, its dataset folder and the rows of `harbor_datasets` out.
 
-Every member signal ends in exactly one row: within a segment's row, with how far it came and why it went no further, or in a row of its own.
+Every member signal ends in exactly one row: within a segment's row, with how far it came and why it went no further,
+or in a row of its own.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import polars as pl
 
 from codex_loop_assets.distill import repository
 from codex_loop_assets.distill.build import Built, build
-from codex_loop_assets.distill.candidate import NotDistillable, candidate_id, propose
+from codex_loop_assets.distill.candidate import NotDistillable, assemble, candidate_id, ending
 from codex_loop_assets.distill.dataset import replace_dataset
 from codex_loop_assets.distill.environment import UnsafeName
+from codex_loop_assets.distill.later import solutions
 from codex_loop_assets.distill.replay import ReplayError, steps
 from codex_loop_assets.distill.segment import Row, Segment, place, segments
 from codex_loop_assets.distill.start import NoStart, Redact, Start, hermetic, starting_diff
@@ -59,9 +61,10 @@ def distil_cluster(
 ) -> pl.DataFrame:
     """Rows of `harbor_datasets` for a cluster; its tasks are written to `<home>/harbor/datasets/<cluster>/`.
 
-    members: rows of `signals`, those of the cluster. canon: the tables of (at least) the members' threads. repositories: local clones or
-    bundle files by origin URL, working directory or short name. signals: all known signals of those threads (default: the members).
-    codex_homes: registered homes by name, where starting diffs are read. A second run on the same input writes nothing new.
+    members: rows of `signals`, those of the cluster. canon: the tables of (at least) the members' threads.
+    repositories: local clones or bundle files by origin URL, working directory or short name. signals: all known
+    signals of those threads (default: the members). codex_homes: registered homes by name, where starting diffs are
+    read. A second run on the same input writes nothing new.
     """
     if redact is None:
         from codex_loop_assets.signals.redaction import redact
@@ -113,12 +116,20 @@ def _unplaced(cluster_id: str, members: pl.DataFrame, found: list[Segment], set_
     placed = {signal["signal_id"] for segment in found for signal in segment.signals}
     return [
         {
-            "cluster_id": cluster_id, "candidate_id": f"none_{signal['signal_id']}", "signal_ids": [signal["signal_id"]],
-            "thread_id": signal["thread_id"], "run": signal["run"], "seq_start": signal["seq_start"], "seq_end": signal["seq_end"],
-            "stage": "signal", "reason": "no turn of the thread holds it", "set_kind": set_kind,
+            "cluster_id": cluster_id,
+            "candidate_id": f"none_{signal['signal_id']}",
+            "signal_ids": [signal["signal_id"]],
+            "thread_id": signal["thread_id"],
+            "run": signal["run"],
+            "seq_start": signal["seq_start"],
+            "seq_end": signal["seq_end"],
+            "stage": "signal",
+            "reason": "no turn of the thread holds it",
+            "set_kind": set_kind,
         }
-        for signal in members.iter_rows(named=True) if signal["signal_id"] not in placed
-    ]  # fmt: skip
+        for signal in members.iter_rows(named=True)
+        if signal["signal_id"] not in placed
+    ]
 
 
 def _segment_row(
@@ -163,7 +174,9 @@ def _built(
     applied = steps(calls, _rows(canon.turns, segment.thread_id))
     start = _start(session, segment, applied, around)
     known = [signal for signal in signals.iter_rows(named=True) if signal["thread_id"] == segment.thread_id]
-    candidate = propose(segment, start, applied, calls, known, around.redact, around.settings)
+    later = solutions(segment, session, start.root, canon, signals, around.settings)
+    end = ending(segment, start, applied, calls, later, known, around.settings)
+    candidate = assemble(segment, start, end, known, around.redact, around.settings)
     return build(cluster_id, candidate, session, calls, around.redact, set_kind, around.settings)
 
 
@@ -180,12 +193,20 @@ def _start(session: Row, segment: Segment, applied: list, around: Surroundings) 
 def _built_columns(built: Built) -> dict[str, Any]:
     metadata = built.metadata
     return {
-        "candidate_id": built.candidate.candidate_id, "stage": "built", "reason": "", "task_name": built.task.name,
-        "directory": built.task.directory, "environment_kind": built.environment.kind, "verifier_kind": metadata["verifier_kind"],
-        "check_kind": metadata["check_kind"], "solution_from": metadata["solution_from"], "repository": metadata["source_repository"],
-        "language": built.environment.language, "instruction": built.task.files["instruction.md"].decode("utf-8"),
+        "candidate_id": built.candidate.candidate_id,
+        "stage": "built",
+        "reason": built.candidate.note,
+        "task_name": built.task.name,
+        "directory": built.task.directory,
+        "environment_kind": built.environment.kind,
+        "verifier_kind": metadata["verifier_kind"],
+        "check_kind": metadata["check_kind"],
+        "solution_from": metadata["solution_from"],
+        "repository": metadata["source_repository"],
+        "language": built.environment.language,
+        "instruction": built.task.files["instruction.md"].decode("utf-8"),
         "verifier_command": metadata["verifier_command"],
-    }  # fmt: skip
+    }
 
 
 def _evidence(built: Built) -> dict[str, Any]:

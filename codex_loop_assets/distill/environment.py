@@ -1,7 +1,7 @@
 """What the task's container needs, and the files under environment/: Dockerfile, workspace archive, set-up script.
 
-Nothing of a trace is written into a Dockerfile: repository content travels in an archive, commands travel in a script of quoted words, and the
-few names that do appear (image, packages, URL, commit) must match strict patterns first.
+Nothing of a trace is written into a Dockerfile: repository content travels in an archive, commands travel in a script
+of quoted words, and the few names that do appear (image, packages, URL, commit) must match strict patterns first.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ def request(
 ) -> str:
     """The user's own intent across the window. Raises NoInstruction.
 
-    `signals` are all signals of the thread (a correction adds a requirement); `added_lines` are lines only the solution has: a later remark
-    that holds one is left out, as it gives the answer away.
+    `signals` are all signals of the thread (a correction adds a requirement); `added_lines` are lines only the
+    solution has: a later remark that holds one is left out, as it gives the answer away.
     """
     opening = plain(segment.turns[0]["user_message"]).strip()
     if len(_WORD.findall(opening)) < settings["minimum_words"]:

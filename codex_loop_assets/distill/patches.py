@@ -1,8 +1,9 @@
 """Codex's two patch notations, read as edits and applied to a tree.
 
-`patch_apply_end` records an object path -> {"type": "add" | "delete" | "update", ...} where an update holds the hunks of a unified diff
-without file headers. The `apply_patch` tool's own input is an envelope (`*** Begin Patch` … `*** End Patch`) whose hunks carry context
-instead of line numbers. Both become the same `Edit`s here. Deciding which edits apply when belongs in `replay`.
+`patch_apply_end` records an object path -> {"type": "add" | "delete" | "update", ...} where an update holds the hunks
+of a unified diff without file headers. The `apply_patch` tool's own input is an envelope (`*** Begin Patch` … `*** End
+Patch`) whose hunks carry context instead of line numbers. Both become the same `Edit`s here. Deciding which edits
+apply when belongs in `replay`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class PatchError(ValueError):
 
 @dataclass(frozen=True)
 class Hunk:
-    """Lines to find and what to put in their place; `line` (1-based) and `anchor` (a line above it) say where to look."""
+    """Lines to find and what to put in their place; `line` (1-based) and `anchor` (a line above it) say where to
+    look.
+    """
 
     old: tuple[str, ...]
     new: tuple[str, ...]

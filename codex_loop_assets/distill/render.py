@@ -1,4 +1,6 @@
-"""Rendering the templates beside this module. Values are rendered as they are: whoever passes one has made it safe for its file."""
+"""Rendering the templates beside this module. Values are rendered as they are: whoever passes one has made it safe for
+its file.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Rebuilding the files as they stood at a moment of a session, by replaying its recorded patches on the commit it began with.
+"""Rebuilding the files as they stood at a moment of a session, by replaying its recorded patches on the commit it
+began with.
 
-Edits come from `tool_calls`: the recorded `changes` of an applied patch, else the patch envelope among the call's arguments. Shell commands
-that changed files are not recorded as edits; where that matters, a later patch does not fit, and the replay says so instead of guessing.
+Edits come from `tool_calls`: the recorded `changes` of an applied patch, else the patch envelope among the call's
+arguments. Shell commands that changed files are not recorded as edits; where that matters, a later patch does not fit,
+and the replay says so instead of guessing.
 """
 
 from __future__ import annotations
@@ -77,7 +79,9 @@ def _envelope(arguments: str | None) -> str | None:
 
 
 def root_of(cwd: str, known: Iterable[Step], tree: Tree) -> str:
-    """Where the repository stood in the session: the directory, `cwd` or above it, under which most edited files exist in the tree."""
+    """Where the repository stood in the session: the directory, `cwd` or above it, under which most edited files exist
+    in the tree.
+    """
     paths = [path for step in known for path in step.paths]
     candidates = [posixpath.normpath(cwd)]
     while candidates[-1] not in ("/", "", "."):

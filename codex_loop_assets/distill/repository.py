@@ -1,7 +1,8 @@
-"""Reading one commit of a local Git repository, and a scratch object store that diffs and patches trees with Git itself.
+"""Reading one commit of a local Git repository, and a scratch object store that diffs and patches trees with Git
+itself.
 
-Only plumbing that reads objects is used on a person's repository: no hook, filter, fsmonitor or configured program can run, and nothing is
-written to it. What a trace did to a tree is `replay`'s business.
+Only plumbing that reads objects is used on a person's repository: no hook, filter, fsmonitor or configured program can
+run, and nothing is written to it. What a trace did to a tree is `replay`'s business.
 """
 
 from __future__ import annotations
@@ -20,8 +21,24 @@ from pathlib import Path
 from codex_loop_assets.distill.tree import Entry, Tree, UnsafePath, safe_path
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-c", "protocol.allow=never",
-         "-c", "protocol.file.allow=always", "-c", "core.autocrlf=false", "-c", "core.quotePath=true", "-c", "gc.auto=0")  # fmt: skip
+_SAFE = (
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "safe.directory=*",
+    "-c",
+    "protocol.allow=never",
+    "-c",
+    "protocol.file.allow=always",
+    "-c",
+    "core.autocrlf=false",
+    "-c",
+    "core.quotePath=true",
+    "-c",
+    "gc.auto=0",
+)
 
 
 class RepositoryError(ValueError):

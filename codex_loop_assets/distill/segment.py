@@ -1,7 +1,7 @@
 """From a signal to a segment: the turns of one thread that belong to one intent, from the request to its outcome.
 
-A segment starts at the request and takes in the follow-ups about it (corrections, "still failing", undo). Which files it changed and whether
-it succeeded is read later, in `replay` and `checks`.
+A segment starts at the request and takes in the follow-ups about it (corrections, "still failing", undo). Which files
+it changed and whether it succeeded is read later, in `replay` and `checks`.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def segments(
 ) -> list[Segment]:
     """The segments that the member signals fall into, in order of thread and place, each with its members.
 
-    `members` and `signals` are rows of `signals` (members: of the cluster; signals: all known ones of these threads); `settings` is the
-    `segments` part of the section. A signal before the first turn of its thread has no segment.
+    `members` and `signals` are rows of `signals` (members: of the cluster; signals: all known ones of these threads);
+    `settings` is the `segments` part of the section. A signal before the first turn of its thread has no segment.
     """
     threads = set(members["thread_id"])
     told = _turns_with(signals, set(settings["continuation_categories"]))
@@ -72,12 +72,12 @@ def segments(
     return result
 
 
-def intent_after(
-    segment: Segment, turns: Iterable[Row], told: set[tuple[str, int, str | None]], settings: Mapping[str, Any]
-) -> list[Segment]:
-    """All intents of a thread's turns that begin after the segment, as segments without signals."""
-    groups = _intents(sorted(turns, key=place), told, settings)
-    return [Segment(group[0]["thread_id"], tuple(group), ()) for group in groups if place(group[0]) > segment.end]
+def intents(turns: Iterable[Row], signals: pl.DataFrame, settings: Mapping[str, Any]) -> list[Segment]:
+    """All intents of one thread's turns, in order, as segments without signals."""
+    told = _turns_with(signals, set(settings["continuation_categories"]))
+    return [
+        Segment(group[0]["thread_id"], tuple(group), ()) for group in _intents(sorted(turns, key=place), told, settings)
+    ]
 
 
 def _turns_with(signals: pl.DataFrame, categories: set[str]) -> set[tuple[str, int, str | None]]:
@@ -96,8 +96,9 @@ def _intents(rows: list[Row], told: set[tuple[str, int, str | None]], settings: 
 
 
 def continues(row: Row, group: list[Row], told: set[tuple[str, int, str | None]], settings: Mapping[str, Any]) -> bool:
-    """Whether a turn goes on with the intent of the turns before it: a steering message, a turn without words, a reaction to the agent's work,
-    a short follow-up, or a message that shares enough of its words with the request."""
+    """Whether a turn goes on with the intent of the turns before it: a steering message, a turn without words, a
+    reaction to the agent's work, a short follow-up, or a message that shares enough of its words with the request.
+    """
     if row["kind"] != "prompt" or not row["user_message"].strip():
         return True
     if (row["thread_id"], row["run"], row["turn_id"]) in told and row["turn_id"] is not None:

@@ -1,7 +1,8 @@
 """Reading a recorded command line as plain words, and writing such words back so that a shell takes them as words only.
 
-A trace's command line is data. Only lines made of simple commands joined by `&&` are understood; anything that substitutes, redirects into
-files, pipes into programs that change the outcome, or continues over lines is refused, and then it can neither prove nor set up a task.
+A trace's command line is data. Only lines made of simple commands joined by `&&` are understood; anything that
+substitutes, redirects into files, pipes into programs that change the outcome, or continues over lines is refused, and
+then it can neither prove nor set up a task.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Where a segment begins: the files as the user had them, from the session's commit, its starting diff and the patches before.
+"""Where a segment begins: the files as the user had them, from the session's commit, its starting diff and the patches
+before.
 
-What belongs here: choosing and reading the starting state, redaction of it. What the segment then did to it is `candidate`'s business.
+What belongs here: choosing and reading the starting state, redaction of it. What the segment then did to it is
+`candidate`'s business.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A Harbor task as a value (its files by path), and writing it to disk.
 
-The format is Harbor's task schema 1.4: task.toml, instruction.md, environment/, tests/, solution/. What each file says is decided elsewhere.
+The format is Harbor's task schema 1.4: task.toml, instruction.md, environment/, tests/, solution/. What each file says
+is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Task:
 
 
 def slug(text: str, length: int = 40) -> str:
-    """A name safe in Harbor names, directories and image tags: lower-case letters, digits and single hyphens; `task` where nothing is left."""
+    """A name safe in Harbor names, directories and image tags: lower-case letters, digits and single hyphens; `task`
+    where nothing is left.
+    """
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:length].strip("-") or "task"
 
 

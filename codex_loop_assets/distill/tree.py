@@ -1,6 +1,7 @@
 """File trees as values: a mapping of repository-relative path to content, and the rule for which paths may be in one.
 
-What belongs here: the value, path safety, a byte-reproducible tar of it. What does not: where a tree comes from (`repository`, `replay`).
+What belongs here: the value, path safety, a byte-reproducible tar of it. What does not: where a tree comes from
+(`repository`, `replay`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Proving tasks by real runs: nothing done scores 0, the reference solution scores 1 each time, wrong solutions score 0.
+"""Proving tasks by real runs: nothing done scores 0, the reference solution scores 1 each time, wrong solutions score
+0.
 
-What belongs here: which runs prove a task, and the verdict drawn from them. What a wrong solution is stands in `attacks`; running is done by
-the `harbor` handed in (resources.harbor.Harbor).
+What belongs here: which runs prove a task, and the verdict drawn from them. What a wrong solution is stands in
+`attacks`; running is done by the `harbor` handed in (resources.harbor.Harbor).
 """
 
 from __future__ import annotations
@@ -40,12 +41,19 @@ def validate(
 ) -> pl.DataFrame:
     """Rows of `task_validations` for the built tasks among rows of `harbor_datasets` (of one cluster).
 
-    harbor: None where it is missing; problem: why nothing can be run (then every task is `unvalidated` with that reason). previous: earlier
-    rows; a task with the same digest that has been run is not run again.
+    harbor: None where it is missing; problem: why nothing can be run (then every task is `unvalidated` with that
+    reason). previous: earlier rows; a task with the same digest that has been run is not run again.
     """
     built = datasets.filter(pl.col("stage") == "built").sort("candidate_id").to_dicts()
     kept = _kept(previous, {task["candidate_id"]: task["digest"] for task in built})
     done = {row["candidate_id"] for row in kept}
+    unverified = [task for task in built if task["verifier_kind"] == "none"]
+    kept += [
+        _verdict(task, "needs_review", f"no verifier: {task['reason']}")
+        for task in unverified
+        if task["candidate_id"] not in done
+    ]
+    done |= {task["candidate_id"] for task in unverified}
     open_tasks = [task for task in built if task["candidate_id"] not in done]
     if open_tasks and (harbor is None or problem):
         reason = f"{problem or 'no engine: Harbor is not installed'}; {how_to_validate(open_tasks[0]['cluster_id'])}"
@@ -102,7 +110,7 @@ def _attacked(
 
 def _reference_paths(task: Path) -> list[str]:
     bundle = task / "tests" / "reference.tar"
-    if not bundle.stat().st_size:
+    if not bundle.exists() or not bundle.stat().st_size:
         return []
     with tarfile.open(bundle) as archive:
         return archive.getnames()
@@ -167,8 +175,12 @@ def _checked(
 
 def _base(task: Row, check: str, attempt: int) -> Row:
     return {
-        "cluster_id": task["cluster_id"], "candidate_id": task["candidate_id"], "digest": task["digest"], "check": check, "attempt": attempt,
-    }  # fmt: skip
+        "cluster_id": task["cluster_id"],
+        "candidate_id": task["candidate_id"],
+        "digest": task["digest"],
+        "check": check,
+        "attempt": attempt,
+    }
 
 
 def _trial_row(task: Row, check: str, attempt: int, trial: Any, expected: float, job_dir: Path) -> Row:
@@ -182,9 +194,14 @@ def _trial_row(task: Row, check: str, attempt: int, trial: Any, expected: float,
             f"scored {'nothing' if trial.reward is None else format(trial.reward, 'g')}, not {expected:g}",
         )
     return _base(task, check, attempt) | {
-        "status": status, "reason": reason, "reward": trial.reward, "expected": expected, "error_class": trial.exception,
-        "duration_s": trial.duration_s, "job_dir": job_dir.as_posix(),
-    }  # fmt: skip
+        "status": status,
+        "reason": reason,
+        "reward": trial.reward,
+        "expected": expected,
+        "error_class": trial.exception,
+        "duration_s": trial.duration_s,
+        "job_dir": job_dir.as_posix(),
+    }
 
 
 def _of(rows: Iterable[Row], task: Row) -> list[Row]:

@@ -1,4 +1,5 @@
-"""The files under tests/: a script that grades the workspace, the check it runs, and the reference state of tests and steering files.
+"""The files under tests/: a script that grades the workspace, the check it runs, and the reference state of tests and
+steering files.
 
 Which check is used is decided in `checks`; what the expected files are is decided in `file_state`.
 """
@@ -11,13 +12,16 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from codex_loop_assets.distill import file_state
 from codex_loop_assets.distill.checks import Check
 from codex_loop_assets.distill.render import render
 from codex_loop_assets.distill.tree import Tree, archive
 
 
 def pattern(glob: str) -> str:
-    """An extended regular expression that matches whole paths as the glob does (`**/` any depth, `**` anything, `*` within a name)."""
+    """An extended regular expression that matches whole paths as the glob does (`**/` any depth, `**` anything, `*`
+    within a name).
+    """
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
     special = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "^" + "".join(special.get(part, re.sub(r"([.^$+(){}|\[\]\\])", r"\\\1", part)) for part in parts) + "$"
@@ -34,8 +38,31 @@ def test_paths(paths: Iterable[str], settings: Mapping[str, Any]) -> list[str]:
     return matching(paths, settings["checks"]["test_files"])
 
 
-def files(check: Check, reference: Tree, solved: Iterable[str], settings: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files under tests/ for a check. `solved` are the files that the solution itself changes.
+def programs(verification: Check | file_state.Expected | None) -> tuple[str, ...]:
+    """Programs that the verifier starts."""
+    return verification.programs if isinstance(verification, Check) else ("python3",) if verification else ()
+
+
+def files(
+    verification: Check | file_state.Expected | None,
+    reference: Tree,
+    solved: Iterable[str],
+    settings: Mapping[str, Any],
+) -> dict[str, bytes]:
+    """The files under tests/. `solved` are the files that the solution itself changes."""
+    context = {"workdir": settings["workdir"], "timeout_sec": int(settings["checks"]["timeout_sec"])}
+    result = {"test.sh": render("test.sh.jinja", context)}
+    if isinstance(verification, Check):
+        return result | _command_files(verification, reference, solved, settings)
+    if verification is None:
+        return result | {"check.sh": render("check_none.sh.jinja", {})}
+    return result | file_state.files(verification, settings)
+
+
+def _command_files(
+    check: Check, reference: Tree, solved: Iterable[str], settings: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """The check, and the reference state of tests and steering files.
 
     A steering file that the solution changes is left to the agent (it is the work to be done); a test file never is.
     """
@@ -45,9 +72,6 @@ def files(check: Check, reference: Tree, solved: Iterable[str], settings: Mappin
     kept = {path: reference[path] for path in matching(reference, globs) if path not in left}
     directory = posixpath.join(settings["workdir"], check.directory) if check.directory else settings["workdir"]
     return {
-        "test.sh": render(
-            "test.sh.jinja", {"workdir": settings["workdir"], "timeout_sec": int(settings["checks"]["timeout_sec"])}
-        ),
         "check.sh": render("check.sh.jinja", {"directory": shlex.quote(directory), "line": check.line}),
         "reference.tar": archive(kept) if kept else b"",
         "guarded.ere": "".join(f"{pattern(glob)}\n" for glob in globs).encode(),

@@ -1,7 +1,8 @@
-"""The Harbor command line and the container engine behind it: finding them, running a job, reading what a job left behind.
+"""The Harbor command line and the container engine behind it: finding them, running a job, reading what a job left
+behind.
 
-Harbor is a separate tool (Python 3.12 or newer). It is looked for at the path in CODEX_LOOP_HARBOR, else on PATH. Nothing here decides what to
-run or what a result means; its telemetry is always switched off.
+Harbor is a separate tool (Python 3.12 or newer). It is looked for at the path in CODEX_LOOP_HARBOR, else on PATH.
+Nothing here decides what to run or what a result means; its telemetry is always switched off.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ HOW_TO_INSTALL = (
     "Harbor is not installed: `uv tool install harbor` (needs Python 3.12), or name its executable in CODEX_LOOP_HARBOR"
 )
 
-# PID 1 of a task's container is a shell that ignores SIGTERM: without an init every trial waits ten seconds for its end.
+# PID 1 of a task's container is a shell that ignores SIGTERM: without an init every trial waits ten seconds for its
+# end.
 _FAST = "services:\n  main:\n    init: true\n    stop_grace_period: 1s\n"
 _NO_NETWORK = "    network_mode: none\n"
 
 
 class HarborError(RuntimeError):
-    """Harbor or the engine is missing, or a job did not finish; the message says what to do or what Harbor said last."""
+    """Harbor or the engine is missing, or a job did not finish; the message says what to do or what Harbor said
+    last.
+    """
 
 
 @dataclass(frozen=True)
@@ -67,25 +71,54 @@ class Harbor:
         return _run([str(self.executable), "--version"], 60).strip().split()[-1]
 
     def schema_keys(self) -> dict[str, Any]:
-        """JSON Schema of task.toml. Harbor ignores unknown keys in silence, so they have to be looked for. Raises HarborError."""
+        """JSON Schema of task.toml. Harbor ignores unknown keys in silence, so they have to be looked for. Raises
+        HarborError.
+        """
         return json.loads(_run([str(self.executable), "task", "schema"], 60))
 
     def run(
-        self, path: Path, agent: str, jobs: Path, job_name: str, *, attempts: int = 1, concurrency: int = 2, network: bool = True,
-        timeout_s: float = 3600, extra: Sequence[str] = (),
-    ) -> Job:  # fmt: skip
-        """Run a task directory, or a directory of them, and return the job; a job left unfinished under the same name is resumed.
+        self,
+        path: Path,
+        agent: str,
+        jobs: Path,
+        job_name: str,
+        *,
+        attempts: int = 1,
+        concurrency: int = 2,
+        network: bool = True,
+        timeout_s: float = 3600,
+        extra: Sequence[str] = (),
+    ) -> Job:
+        """Run a task directory, or a directory of them, and return the job; a job left unfinished under the same name
+        is resumed.
 
-        `network` False cuts the containers off after their build. Raises HarborError when Harbor itself fails; failed trials are results.
+        `network` False cuts the containers off after their build. Raises HarborError when Harbor itself fails; failed
+        trials are results.
         """
         jobs.mkdir(parents=True, exist_ok=True)
         compose = jobs / ("compose-fast.yaml" if network else "compose-fast-no-network.yaml")
         compose.write_text(_FAST + ("" if network else _NO_NETWORK), "utf-8")
         command = [
-            str(self.executable), "run", "--path", str(path.resolve()), "--agent", agent, "--jobs-dir", str(jobs.resolve()),
-            "--job-name", job_name, "--n-attempts", str(attempts), "--n-concurrent", str(concurrency), "--quiet", "--yes",
-            "--extra-docker-compose", str(compose.resolve()), *extra,
-        ]  # fmt: skip
+            str(self.executable),
+            "run",
+            "--path",
+            str(path.resolve()),
+            "--agent",
+            agent,
+            "--jobs-dir",
+            str(jobs.resolve()),
+            "--job-name",
+            job_name,
+            "--n-attempts",
+            str(attempts),
+            "--n-concurrent",
+            str(concurrency),
+            "--quiet",
+            "--yes",
+            "--extra-docker-compose",
+            str(compose.resolve()),
+            *extra,
+        ]
         _run(command, timeout_s, cwd=jobs)
         return read_job(jobs / job_name)
 

@@ -33,9 +33,18 @@ def test_a_check_that_failed_and_then_passed_becomes_a_task_whose_parts_are_on_d
     )
     task = tmp_path / "home" / row["task_dir"]
     assert {path.relative_to(task).as_posix() for path in task.rglob("*") if path.is_file()} == {
-        "task.toml", "instruction.md", "environment/Dockerfile", "environment/workspace.tar", "tests/test.sh", "tests/check.sh",
-        "tests/reference.tar", "tests/guarded.ere", "tests/solved.txt", "solution/solve.sh", "solution/solution.patch",
-    }  # fmt: skip
+        "task.toml",
+        "instruction.md",
+        "environment/Dockerfile",
+        "environment/workspace.tar",
+        "tests/test.sh",
+        "tests/check.sh",
+        "tests/reference.tar",
+        "tests/guarded.ere",
+        "tests/solved.txt",
+        "solution/solve.sh",
+        "solution/solution.patch",
+    }
     configuration = tomllib.loads((task / "task.toml").read_text())
     assert configuration["schema_version"] == "1.4"
     assert configuration["metadata"]["signal_type"] == "friction"

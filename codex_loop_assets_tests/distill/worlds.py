@@ -1,4 +1,6 @@
-"""Small worlds for distillation tests: a real Git repository made on the spot, and a session over it as rows of the canonical tables."""
+"""Small worlds for distillation tests: a real Git repository made on the spot, and a session over it as rows of the
+canonical tables.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,15 @@ NOW = datetime(2026, 3, 24, tzinfo=UTC)
 
 def git(directory: Path, *arguments: str) -> str:
     environment = os.environ | {
-        "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@localhost",
-        "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@localhost", "GIT_AUTHOR_DATE": "@1700000000 +0000",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "a",
+        "GIT_AUTHOR_EMAIL": "a@localhost",
+        "GIT_COMMITTER_NAME": "a",
+        "GIT_COMMITTER_EMAIL": "a@localhost",
+        "GIT_AUTHOR_DATE": "@1700000000 +0000",
         "GIT_COMMITTER_DATE": "@1700000000 +0000",
-    }  # fmt: skip
+    }
     return subprocess.run(
         ["git", "-C", str(directory), *arguments], check=True, capture_output=True, text=True, env=environment
     ).stdout.strip()
@@ -72,11 +79,25 @@ class Session:
     def ask(self, text: str, **facts: object) -> Session:
         seq, at = self._next()
         turn = {
-            "thread_id": self.thread_id, "run": 0, "turn_id": str(len(self.turns)), "seq_start": seq, "seq_end": seq, "occurred_at": at,
-            "turn_index": len(self.turns), "user_message": text, "end_state": "completed", "source": "spine", "kind": "prompt", "human": True,
-            "rolled_back": False, "interrupted": False, "undone": False, "compaction_count": 0, "tool_call_count": 0,
+            "thread_id": self.thread_id,
+            "run": 0,
+            "turn_id": str(len(self.turns)),
+            "seq_start": seq,
+            "seq_end": seq,
+            "occurred_at": at,
+            "turn_index": len(self.turns),
+            "user_message": text,
+            "end_state": "completed",
+            "source": "spine",
+            "kind": "prompt",
+            "human": True,
+            "rolled_back": False,
+            "interrupted": False,
+            "undone": False,
+            "compaction_count": 0,
+            "tool_call_count": 0,
             "failed_tool_call_count": 0,
-        }  # fmt: skip
+        }
         self.turns.append(turn | facts)
         return self
 
@@ -84,10 +105,21 @@ class Session:
         seq, at = self._next()
         self.turns[-1]["seq_end"] = seq
         call = {
-            "thread_id": self.thread_id, "run": 0, "turn_id": self.turns[-1]["turn_id"], "call_id": f"call_{seq}", "seq_start": seq,
-            "seq_end": seq, "occurred_at": at, "name": name, "cwd": self.cwd, "status": "completed", "approval_requests": 0,
-            "ambiguous_approval": False, "actor": "agent", "source": "spine",
-        }  # fmt: skip
+            "thread_id": self.thread_id,
+            "run": 0,
+            "turn_id": self.turns[-1]["turn_id"],
+            "call_id": f"call_{seq}",
+            "seq_start": seq,
+            "seq_end": seq,
+            "occurred_at": at,
+            "name": name,
+            "cwd": self.cwd,
+            "status": "completed",
+            "approval_requests": 0,
+            "ambiguous_approval": False,
+            "actor": "agent",
+            "source": "spine",
+        }
         self.calls.append(call | facts)
         return self
 
@@ -110,23 +142,51 @@ class Session:
     def signal(self, category: str = "exec_failure", kind: str = "friction", **facts: object) -> Session:
         """A signal about the newest record."""
         row = {
-            "signal_id": signal_id(self.thread_id, 0, self.seq, category), "thread_id": self.thread_id, "run": 0,
-            "turn_id": self.turns[-1]["turn_id"], "seq_start": self.seq, "seq_end": self.seq, "type": kind, "category": category,
-            "severity": 2, "confidence": 0.9, "detector": "mechanical", "detector_version": "1", "schema_version": "1",
-            "description": "a command failed", "evidence": "[]", "detectors": ["mechanical"],
-        }  # fmt: skip
+            "signal_id": signal_id(self.thread_id, 0, self.seq, category),
+            "thread_id": self.thread_id,
+            "run": 0,
+            "turn_id": self.turns[-1]["turn_id"],
+            "seq_start": self.seq,
+            "seq_end": self.seq,
+            "type": kind,
+            "category": category,
+            "severity": 2,
+            "confidence": 0.9,
+            "detector": "mechanical",
+            "detector_version": "1",
+            "schema_version": "1",
+            "description": "a command failed",
+            "evidence": "[]",
+            "detectors": ["mechanical"],
+        }
         self.signals.append(row | facts)
         return self
 
     @property
     def row(self) -> dict:
         return {
-            "thread_id": self.thread_id, "source": "spine", "home": "main", "cwd": self.cwd, "repository_url": self.repository_url,
-            "repository": self.cwd.rsplit("/", 1)[-1], "commit_hash": self.commit, "turn_count": len(self.turns),
-            "human_turn_count": len(self.turns), "tool_call_count": len(self.calls), "failed_tool_call_count": 0, "run_count": 1,
-            "compaction_count": 0, "error_count": 0, "approvals_observable": True, "human": True, "excluded": False, "is_eval": False,
-            "outcome": "completed", "outcome_reason": "turn ended", "started_at": START,
-        } | self.facts  # fmt: skip
+            "thread_id": self.thread_id,
+            "source": "spine",
+            "home": "main",
+            "cwd": self.cwd,
+            "repository_url": self.repository_url,
+            "repository": self.cwd.rsplit("/", 1)[-1],
+            "commit_hash": self.commit,
+            "turn_count": len(self.turns),
+            "human_turn_count": len(self.turns),
+            "tool_call_count": len(self.calls),
+            "failed_tool_call_count": 0,
+            "run_count": 1,
+            "compaction_count": 0,
+            "error_count": 0,
+            "approvals_observable": True,
+            "human": True,
+            "excluded": False,
+            "is_eval": False,
+            "outcome": "completed",
+            "outcome_reason": "turn ended",
+            "started_at": START,
+        } | self.facts
 
 
 def canon(*sessions: Session) -> CanonTables:

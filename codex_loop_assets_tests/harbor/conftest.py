@@ -1,4 +1,6 @@
-"""What the tests with real Harbor jobs need: Harbor, an engine, and an image that is there. Without them they skip, and say why."""
+"""What the tests with real Harbor jobs need: Harbor, an engine, and an image that is there. Without them they skip,
+and say why.
+"""
 
 from __future__ import annotations
 

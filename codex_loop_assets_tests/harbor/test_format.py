@@ -1,4 +1,6 @@
-"""What Harbor itself says about our files: digests, schema keys, and that a task needs no network once its image is built."""
+"""What Harbor itself says about our files: digests, schema keys, and that a task needs no network once its image is
+built.
+"""
 
 from __future__ import annotations
 
