@@ -28,15 +28,21 @@ def assign(
     refs: list[SourceRef],
     known: Mapping[str, pl.DataFrame],
     locate: Callable[[SourceRef], tuple[datetime, str]],
+    first: str,
+    last: str,
 ) -> Calendar:
-    """Sort sources into days. `known`: day -> its `spines` rows as last committed; `locate`: start of an unseen source."""
+    """Sort sources into days. `known`: day -> its `spines` rows as last committed; `locate`: start of an unseen source.
+
+    A start before the day `first` or after `last` (a clock that was wrong) counts for that day: there is no partition
+    beyond, and a session must not be left out for its date. Its row keeps the recorded start.
+    """
     day_of_thread = {
         thread: day for day, spines in sorted(known.items(), reverse=True) for thread in spines["thread_id"].to_list()
     }
     unseen: dict[str, str] = {}
     for ref in refs:
         if ref.thread_id not in day_of_thread:
-            day = locate(ref)[0].date().isoformat()
+            day = min(max(locate(ref)[0].date().isoformat(), first), last)
             # A thread's spine and rollout can disagree by a moment around midnight; the earlier start is the start.
             unseen[ref.thread_id] = min(day, unseen.get(ref.thread_id, day))
     by_day: dict[str, list[SourceRef]] = defaultdict(list)

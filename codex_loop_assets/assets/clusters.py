@@ -1,0 +1,72 @@
+"""clusters, cluster_members, cluster_events: patterns that keep their identity from day to day."""
+
+from datetime import date
+
+import dagster as dg
+
+from codex_loop_assets.assets.policy import DAILY, DAY_BEFORE, store, table_spec
+from codex_loop_assets.discovery.cluster import advance
+from codex_loop_assets.discovery.embed import open_embedder, space_of
+from codex_loop_assets.discovery.state import ClusterState
+from codex_loop_assets.resources.homes import Home, HomeResource
+from codex_loop_assets.resources.lake import Lake
+from codex_loop_assets.resources.vectors import CENTROIDS, SIGNALS, VectorStore
+
+_DEPS = ["signals", "signal_embeddings", "sessions", dg.AssetDep("clusters", partition_mapping=DAY_BEFORE)]
+
+
+@dg.multi_asset(
+    name="clusters",
+    specs=[
+        table_spec("clusters", "discovery", _DEPS),
+        table_spec("cluster_members", "discovery", ["signals", "signal_embeddings"]),
+        table_spec("cluster_events", "discovery", ["signals", "signal_embeddings"]),
+    ],
+    **DAILY,
+)
+def clusters(context: dg.AssetExecutionContext, home: HomeResource):
+    """Continue the newest earlier state with the signals not yet taken in. One writer at a time, whatever the day."""
+    codex = home.home
+    # The state of a day is made from the state before it, so two runs of different days must not interleave.
+    with codex.lake.locked("clusters"):
+        for day in sorted(context.partition_keys):
+            state = advanced(codex, day)
+            store(context, codex, "cluster_events", day, state.events)
+            store(context, codex, "cluster_members", day, state.members)
+            live = state.clusters.filter(state.clusters["status"] == "live")
+            store(
+                context, codex, "clusters", day, state.clusters,
+                live_clusters=live.height,
+                arrivals=int((state.members["arrived"] == state.day).sum()),
+                events=dict(state.events.group_by("kind").len().iter_rows()),
+                messages="\n".join(state.messages) or None,
+            )
+
+
+def advanced(home: Home, day: str) -> ClusterState:
+    """The state of one day, its centres written to the vector store."""
+    lake, settings = home.lake, home.section("discovery")
+    space = space_of(open_embedder(settings))
+    vectors = VectorStore(home.vectors_path)
+    days = lake.keys("clusters")
+    earlier = [known for known in days if known < day]
+    state = advance(
+        read_state(lake, earlier[-1]) if earlier else None,
+        date.fromisoformat(day),
+        lake.read_dated("signals"),
+        vectors.vectors(SIGNALS, space),
+        settings,
+        embedding_model=space,
+        newest=read_state(lake, days[-1]) if days else None,
+        recorded=read_state(lake, day) if day in days else None,
+        sessions=lake.read("sessions"),
+    )
+    labels = dict(state.clusters.select("cluster_id", "label").iter_rows())
+    vectors.replace_vectors(CENTROIDS, state.day, space, state.centroids, labels)
+    return state
+
+
+def read_state(lake: Lake, day: str) -> ClusterState:
+    """The recorded state of a day."""
+    frames = [lake.read(table, day) for table in ("clusters", "cluster_members", "cluster_events")]
+    return ClusterState(date.fromisoformat(day), *frames)

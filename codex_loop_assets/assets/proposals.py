@@ -1,0 +1,37 @@
+"""schema_proposals: categories for patterns that no category explains, for people to decide about."""
+
+import dagster as dg
+
+from codex_loop_assets.assets.clusters import read_state
+from codex_loop_assets.assets.policy import DAILY, DAY_BEFORE, store, table_spec
+from codex_loop_assets.discovery.embed import open_embedder, space_of
+from codex_loop_assets.discovery.governance import read_decisions
+from codex_loop_assets.discovery.propose import propose
+from codex_loop_assets.resources.homes import HomeResource
+from codex_loop_assets.resources.schema import current_schema
+from codex_loop_assets.resources.vectors import SIGNALS, VectorStore
+
+_DEPS = ["clusters", "cluster_members", "signals", "signal_schema", dg.AssetDep("schema_proposals", partition_mapping=DAY_BEFORE)]
+
+
+@dg.multi_asset(name="schema_proposals", specs=[table_spec("schema_proposals", "discovery", _DEPS)], **DAILY)
+def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
+    """Carry earlier proposals on with what was decided about them, and open new ones."""
+    codex = home.home
+    lake, settings = codex.lake, codex.section("discovery")
+    vectors = VectorStore(codex.vectors_path).vectors(SIGNALS, space_of(open_embedder(settings)))
+    categories = {name: category.model_dump() for name, category in current_schema(codex).categories.items()}
+    for day in sorted(context.partition_keys):
+        earlier = [known for known in lake.keys("schema_proposals") if known < day]
+        frame = propose(
+            read_state(lake, day),
+            lake.read_dated("signals", until=day),
+            vectors,
+            categories,
+            read_decisions(codex.decisions_path),
+            lake.read("schema_proposals", earlier[-1]) if earlier else None,
+            settings["proposals"],
+        )
+        open_ones = frame.filter(frame["status"] == "open")
+        names = "\n".join(f"- `{row['proposal_id']}` {row['name']} ({row['sample_count']} signals)" for row in open_ones.iter_rows(named=True))
+        store(context, codex, "schema_proposals", day, frame, open_proposals=open_ones.height, open=dg.MetadataValue.md(names or "none"))

@@ -1,0 +1,107 @@
+"""mechanical_signals, semantic_signals, signals: the moments of friction and delight, and who found them."""
+
+import dagster as dg
+
+from codex_loop_assets import clock
+from codex_loop_assets.assets.policy import DAILY, store, table_spec
+from codex_loop_assets.resources.freshness import inputs
+from codex_loop_assets.resources.homes import Home, HomeResource
+from codex_loop_assets.resources.judges import open_judge
+from codex_loop_assets.resources.schema import schema_for
+from codex_loop_assets.signals.judges.run import judge_day
+from codex_loop_assets.signals.merge import merge
+from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.signals.rules import detect
+from codex_loop_assets.signals.schema import SignalSchema
+
+CANON = ["spines", "events", "sessions", "turns", "tool_calls"]
+
+
+class DetectionConfig(dg.Config):
+    """`reschema`: use the current categories instead of those the day was made with."""
+
+    reschema: bool = False
+
+
+@dg.multi_asset(
+    name="mechanical_signals",
+    specs=[table_spec("mechanical_signals", "signals", [*CANON, "signal_schema"])],
+    **DAILY,
+)
+def mechanical_signals(context: dg.AssetExecutionContext, config: DetectionConfig, home: HomeResource):
+    """Apply the rule files to the day's sessions."""
+    codex = home.home
+    for day in context.partition_keys:
+        schema = schema_for(codex, day, reschema=config.reschema)
+        found = detect(canon_tables(codex, day), schema, codex.section("rules"))
+        store(
+            context, codex, "mechanical_signals", day, found, inputs(codex.lake, "mechanical_signals", day),
+            categories=dict(found.group_by("category").len().sort("category").iter_rows()),
+            schema_version=schema.version,
+        )
+
+
+@dg.multi_asset(
+    name="semantic_signals",
+    specs=[
+        table_spec("semantic_signals", "signals", [*CANON, "signal_schema"]),
+        table_spec("judge_coverage", "signals", ["sessions", "turns"]),
+    ],
+    **DAILY,
+)
+def semantic_signals(context: dg.AssetExecutionContext, config: DetectionConfig, home: HomeResource):
+    """Have the judge read the day's quiet sessions: the model when there is a key, the local judge otherwise."""
+    codex = home.home
+    judge = open_judge(codex)
+    for day in context.partition_keys:
+        schema = schema_for(codex, day, reschema=config.reschema)
+        observe_schema(context, schema)
+        found, coverage = judge_day(canon_tables(codex, day), schema, judge, clock.now(), codex.section("judges"))
+        made_from = inputs(codex.lake, "semantic_signals", day)
+        store(context, codex, "semantic_signals", day, found, made_from, detector=judge.name, schema_version=schema.version)
+        store(
+            context, codex, "judge_coverage", day, coverage,
+            statuses=dict(coverage.group_by("status").len().sort("status").iter_rows()),
+            citations_rejected=int(coverage["rejected"].sum()),
+            calls=int(coverage["calls"].sum()),
+            cost_usd=float(coverage["cost_usd"].sum()),
+        )
+
+
+@dg.multi_asset(
+    name="signals",
+    specs=[
+        table_spec("signals", "signals", ["mechanical_signals", "semantic_signals"]),
+        table_spec("detections", "signals", ["mechanical_signals", "semantic_signals"]),
+    ],
+    **DAILY,
+)
+def signals(context: dg.AssetExecutionContext, home: HomeResource):
+    """Merge what the detectors found: one moment is one signal, with a row in `detections` per detector."""
+    codex = home.home
+    for day in context.partition_keys:
+        lake = codex.lake
+        merged, detections = merge(
+            lake.read("mechanical_signals", day), lake.read("semantic_signals", day), schema_for(codex, day, reschema=False)
+        )
+        store(context, codex, "detections", day, detections)
+        by_type = dict(merged.group_by("type").len().iter_rows())
+        store(
+            context, codex, "signals", day, merged, inputs(lake, "signals", day),
+            friction=by_type.get("friction", 0),
+            delight=by_type.get("delight", 0),
+        )
+
+
+def canon_tables(home: Home, day: str) -> CanonTables:
+    """The canonical tables of one day."""
+    return CanonTables(**{table: home.lake.read(table, day) for table in CANON})
+
+
+def observe_schema(context: dg.AssetExecutionContext, schema: SignalSchema) -> None:
+    """Record the schema version that detection used as an observation of the external asset `signal_schema`."""
+    context.log_event(
+        dg.AssetObservation("signal_schema", metadata={"categories": len(schema.active())}, tags={"dagster/data_version": schema.version})
+    )
+
+

@@ -1,0 +1,57 @@
+"""scorecard, trends, site: what all days say together. Brought up to date at the end of the daily work."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from codex_loop_assets.assets.policy import store, table_spec
+from codex_loop_assets.measure import trends as rates
+from codex_loop_assets.measure.scorecard import scorecard as score
+from codex_loop_assets.measure.gold import fixture_truth
+from codex_loop_assets.resources.homes import HomeResource
+from codex_loop_assets.resources.report_inputs import exposure
+from codex_loop_assets.resources.schema import current_schema
+from codex_loop_assets.tables import TABLES
+
+
+def _every_day(*assets: str) -> list[dg.AssetDep]:
+    return [dg.AssetDep(asset, partition_mapping=dg.AllPartitionMapping()) for asset in assets]
+
+
+@dg.multi_asset(name="scorecard", specs=[table_spec("scorecard", "report", _every_day("detections", "turns"))])
+def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
+    """Score every detector on the labelled data that the home names (`truth` in config.toml); empty where there is none."""
+    codex = home.home
+    labels = codex.overrides().get("home", {}).get("truth")
+    frame = TABLES["scorecard"].empty()
+    if labels:
+        frame = score(fixture_truth(Path(labels)), codex.lake.read("detections"), codex.lake.read("turns"))
+    overall = frame.filter((pl.col("category") == "any_friction") & (pl.col("language") == "all") & (pl.col("matching") == "exact"))
+    numbers = {
+        f"{row['detector']}_friction_{measure}": row[measure]
+        for row in overall.iter_rows(named=True)
+        for measure in ("precision", "recall")
+    }
+    store(context, codex, "scorecard", None, frame, labels=labels, **numbers)
+
+
+@dg.multi_asset(
+    name="trends", specs=[table_spec("trends", "report", _every_day("signals", "sessions", "spines", "judge_coverage", "cluster_members"))]
+)
+def trends(context: dg.AssetExecutionContext, home: HomeResource):
+    """Rates per day with intervals, over the sessions in which each thing could be seen."""
+    codex = home.home
+    lake = codex.lake
+    states = lake.keys("cluster_members")
+    frame = rates.compute(
+        lake.read("signals"),
+        lake.read("sessions"),
+        lake.read("turns"),
+        exposure(codex, lake.keys("sessions"), current_schema(codex)),
+        lake.read("spines"),
+        lake.read("judge_coverage"),
+        lake.read("cluster_members", states[-1:]),
+    )
+    settled = frame.filter(pl.col("settled"))["dt"].max()
+    store(context, codex, "trends", None, frame, settled_through=str(settled) if settled else None)

@@ -1,0 +1,72 @@
+"""harbor_datasets and task_validations: a cluster's signals become Harbor tasks, and real runs prove them or not."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from codex_loop_assets import clock
+from codex_loop_assets.assets.policy import PER_CLUSTER, store, table_spec
+from codex_loop_assets.distill.distil import distil_cluster
+from codex_loop_assets.distill.validate import validate
+from codex_loop_assets.resources import harbor
+from codex_loop_assets.resources.homes import Home, HomeResource
+from codex_loop_assets.resources.registry import fingerprint_of, members_of
+from codex_loop_assets.signals.model import CanonTables
+
+
+@dg.multi_asset(
+    name="harbor_datasets",
+    specs=[table_spec("harbor_datasets", "tasks", ["cluster_registry"])],
+    **PER_CLUSTER,
+)
+def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
+    """Distil each cluster's signals into Harbor tasks; what came of every signal is a row."""
+    codex = home.home
+    registry = codex.lake.read("cluster_registry")
+    for cluster_id in context.partition_keys:
+        signals = members_of(codex.lake, cluster_id)
+        rows = distil_cluster(
+            cluster_id,
+            signals.drop("dt"),
+            canon_of(codex, signals),
+            codex.repositories(),
+            codex.root,
+            codex.section("distill"),
+            clock.now(),
+            codex_homes={known.name: known.path for known in codex.codex_homes()},
+        )
+        stages = dict(rows.group_by("stage").len().sort("stage").iter_rows())
+        store(
+            context, codex, "harbor_datasets", cluster_id, rows, {"cluster_registry": fingerprint_of(registry, cluster_id)},
+            signals=signals.height, funnel=stages,
+        )
+
+
+@dg.multi_asset(
+    name="task_validations",
+    specs=[table_spec("task_validations", "tasks", ["harbor_datasets"], kinds={"parquet", "docker"})],
+    **PER_CLUSTER,
+)
+def task_validations(context: dg.AssetExecutionContext, home: HomeResource):
+    """Run the tasks: doing nothing must score 0, the reference solution 1, wrong solutions 0. A task proven before is kept."""
+    codex = home.home
+    settings = codex.section("distill")
+    runner, problem = harbor.find(), harbor.engine_problem()
+    for cluster_id in context.partition_keys:
+        rows = validate(
+            codex.lake.read("harbor_datasets", cluster_id), codex.root, settings, runner, problem,
+            codex.lake.read("task_validations", cluster_id),
+        )
+        verdicts = rows.filter(pl.col("check") == "verdict")
+        store(
+            context, codex, "task_validations", cluster_id, rows,
+            verdicts=dict(verdicts.group_by("status").len().sort("status").iter_rows()),
+            reasons=verdicts["reason"].unique().sort().head(5).to_list(),
+        )
+
+
+def canon_of(home: Home, signals: pl.DataFrame) -> CanonTables:
+    """The canonical tables of the days that hold these signals."""
+    days = sorted({day.isoformat() for day in signals["dt"].to_list() if isinstance(day, date)})
+    return CanonTables(**{table: home.lake.read(table, days) for table in ("spines", "events", "sessions", "turns", "tool_calls")})

@@ -1,0 +1,116 @@
+"""Run assets from the command line in the home's own Dagster instance, so that the UI lists every run.
+
+The run happens in this process. A process that dies leaves its run marked as started; the next command marks such runs
+as failed, because nothing else would: the instance's run monitoring only looks after runs that its daemon launched.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import psutil
+
+from codex_loop_assets.cli.options import Problem
+from codex_loop_assets.resources.homes import Home
+
+PROCESS_TAG = "codex_loop/process"
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def materialise(
+    home: Home,
+    assets: Iterable[str],
+    *,
+    days: Iterable[str] = (),
+    clusters: Iterable[str] = (),
+    config: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Materialise assets for days (one run per unbroken range), for clusters (one run each), or, with neither, once.
+
+    Returns the run ids. Raises Problem with the failing asset and its message; the run's log has the rest.
+    """
+    with dg.DagsterInstance.get() as instance:
+        reap(instance)
+        definitions = _definitions()
+        targets = [*_range_tags(days), *({"dagster/partition": cluster} for cluster in clusters)] or [{}]
+        return [_run(instance, definitions, list(assets), tags, config or {}) for tags in targets]
+
+
+def reap(instance: dg.DagsterInstance) -> list[str]:
+    """Mark as failed the runs whose process on this machine is gone; returns their ids."""
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED])
+    dead = [run for run in instance.get_runs(filters=unfinished) if _is_gone(run.tags.get(PROCESS_TAG, ""))]
+    for run in dead:
+        instance.report_run_failed(run, "The process that ran this is gone (killed or crashed); the next run completes the work.")
+    return [run.run_id for run in dead]
+
+
+def contiguous(days: Iterable[str]) -> list[tuple[str, str]]:
+    """Days as unbroken ranges (first, last), in order."""
+    ranges: list[tuple[str, str]] = []
+    for day in sorted(set(days)):
+        if ranges and date.fromisoformat(ranges[-1][1]) + timedelta(days=1) == date.fromisoformat(day):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
+
+
+def _range_tags(days: Iterable[str]) -> list[dict[str, str]]:
+    return [{RANGE_START: first, RANGE_END: last} if first != last else {"dagster/partition": first} for first, last in contiguous(days)]
+
+
+def _definitions() -> dg.Definitions:
+    from codex_loop_assets.definitions import defs
+
+    return defs
+
+
+def _run(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, assets: list[str], tags: dict[str, str], config: Mapping[str, Any]
+) -> str:
+    job = definitions.resolve_implicit_global_asset_job_def()
+    level = "INFO" if os.environ.get("CODEX_LOOP_VERBOSE") else "CRITICAL"
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(name) for name in assets],
+        tags={**tags, PROCESS_TAG: _this_process()},
+        run_config={"loggers": {"console": {"config": {"log_level": level}}}, "ops": dict(config)},
+        raise_on_error=False,
+        **({"partition_key": tags["dagster/partition"]} if "dagster/partition" in tags else {}),
+    )
+    if not result.success:
+        raise Problem(_failure(result))
+    return result.run_id
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error.cause or error
+            return f"{event.step_key} failed: {cause.message.strip()}\nThe run {result.run_id} has the details: codex-loop ui"
+    return f"the run {result.run_id} failed before its first step; its log has the details: codex-loop ui"
+
+
+def _this_process() -> str:
+    process = psutil.Process()
+    return f"{socket.gethostname()}/{process.pid}/{process.create_time():.0f}"
+
+
+def _is_gone(tag: str) -> bool:
+    host, _, rest = tag.partition("/")
+    if host != socket.gethostname() or not rest:
+        return False
+    pid, _, started = rest.partition("/")
+    try:
+        process = psutil.Process(int(pid))
+        # A killed process whose parent has not collected it yet is still listed.
+        return process.status() == psutil.STATUS_ZOMBIE or f"{process.create_time():.0f}" != started
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,152 @@
+"""`schema-…`: look at proposed categories, decide about them, and see what is looked for now.
+
+Decisions are appended to `decisions.jsonl` under a lock: who, when, why. They change what is detected from the next day on;
+`codex-loop signals --reschema --from DAY` applies them to earlier days.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+
+import click
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from codex_loop_assets import clock
+from codex_loop_assets.cli.options import Problem, home_options
+from codex_loop_assets.discovery import governance
+from codex_loop_assets.resources.files import write_text
+from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.schema import current_schema
+
+_who = click.option("--who", default=getpass.getuser, help="Who decides (default: your user name).")
+
+
+def proposals_now(home: Home) -> pl.DataFrame:
+    """The newest proposals, with every decision taken since laid over them."""
+    days = home.lake.keys("schema_proposals")
+    frame = home.lake.read("schema_proposals", days[-1:])
+    return governance.with_decisions(frame, governance.read_decisions(home.decisions_path))
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those already decided.")
+@home_options()
+def schema_proposals(home: Home, everything: bool) -> None:
+    """List proposed categories with their evidence."""
+    frame = proposals_now(home)
+    shown = frame if everything else frame.filter(pl.col("status") == "open")
+    console = Console()
+    if shown.is_empty():
+        console.print("no open proposal; patterns that no category explains are proposed by: codex-loop cluster")
+        return
+    for row in shown.sort("confidence", descending=True).iter_rows(named=True):
+        console.print(f"[bold]{row['proposal_id']}[/]  {row['name']} ({row['type']}, {row['status']})", highlight=False)
+        console.print(f"  {row['definition']}", markup=False, highlight=False)
+        console.print(
+            f"  {row['sample_count']} signals in {row['session_count']} sessions, confidence {row['confidence']:.2f}: "
+            + "; ".join(row["confidence_reasons"]), markup=False, highlight=False,
+        )
+        for example in json.loads(row["positives"])[:3]:
+            console.print(f"    + {example['text']}", markup=False, highlight=False)
+        for example in json.loads(row["hard_negatives"])[:2]:
+            console.print(f"    - {example['text']}", markup=False, highlight=False)
+
+
+@click.command()
+@click.option("--proposal-id", required=True)
+@click.option("--reason", default="", help="Why.")
+@_who
+@home_options()
+def schema_approve(home: Home, proposal_id: str, reason: str, who: str) -> None:
+    """Promote a proposal: from the next day on it is detected in every turn."""
+    with _decisions():
+        entry = governance.approve(home.decisions_path, _proposal(home, proposal_id), who, clock.now(), list(current_schema(home).categories), reason)
+    click.echo(f"{entry['category_name']} is detected from the next day on; for earlier days: codex-loop signals --reschema --from DAY")
+
+
+@click.command()
+@click.option("--proposal-id", required=True)
+@click.option("--reason", required=True, help="Why.")
+@_who
+@home_options()
+def schema_reject(home: Home, proposal_id: str, reason: str, who: str) -> None:
+    """Turn a proposal down; it does not come back unchanged."""
+    with _decisions():
+        governance.reject(home.decisions_path, _proposal(home, proposal_id), who, clock.now(), reason)
+    click.echo(f"{proposal_id} rejected")
+
+
+@click.command()
+@click.option("--confidence", default=0.85, show_default=True, type=click.FloatRange(0, 1))
+@click.option("--min-samples", default=10, show_default=True, type=click.IntRange(min=1))
+@click.option("--min-sessions", default=5, show_default=True, type=click.IntRange(min=1), help="Distinct sessions.")
+@home_options()
+def schema_auto_promote(home: Home, confidence: float, min_samples: int, min_sessions: int) -> None:
+    """Promote every open proposal that is confident, large and widespread enough (never by size alone)."""
+    with _decisions():
+        entries = governance.auto_promote(
+            home.decisions_path, proposals_now(home), clock.now(), list(current_schema(home).categories),
+            confidence=confidence, minimum_samples=min_samples, minimum_sessions=min_sessions,
+        )
+    for entry in entries:
+        click.echo(f"promoted {entry['category_name']} ({entry['proposal_id']})")
+    if not entries:
+        click.echo("no open proposal reaches the bar")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", required=True, help="Why.")
+@_who
+@home_options()
+def schema_retire(home: Home, name: str, reason: str, who: str) -> None:
+    """Stop looking for a category; what it found stays readable."""
+    with _decisions():
+        governance.retire(home.decisions_path, name, who, clock.now(), reason, list(current_schema(home).active()))
+    click.echo(f"{name} is retired")
+
+
+@click.command()
+@home_options()
+def schema_categories(home: Home) -> None:
+    """List the categories that are looked for."""
+    schema = current_schema(home)
+    table = Table(title=f"Categories, schema version {schema.version}", title_justify="left")
+    for heading in ("name", "type", "detector", "status", "definition"):
+        table.add_column(heading)
+    for name, category in sorted(schema.categories.items(), key=lambda item: (item[1].type, item[0])):
+        table.add_row(name, category.type, category.detector, category.status, category.definition)
+    Console().print(table)
+
+
+@click.command()
+@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@home_options()
+def schema_export(home: Home, output: Path) -> None:
+    """Write the categories as JSON, for version control."""
+    schema = current_schema(home)
+    categories = [category.model_dump(mode="json") for category in schema.categories.values()]
+    write_text(output, governance.export_schema(categories, governance.read_decisions(home.decisions_path), schema.version))
+    click.echo(f"{len(categories)} categories: {output}")
+
+
+def _proposal(home: Home, proposal_id: str) -> dict:
+    found = proposals_now(home).filter(pl.col("proposal_id") == proposal_id)
+    if found.is_empty():
+        raise Problem(f"no proposal {proposal_id!r}; list them with: codex-loop schema-proposals --all")
+    return found.row(0, named=True)
+
+
+class _decisions:
+    """Context manager: a decision that cannot be taken is a message, not a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, governance.DecisionError):
+            raise Problem(str(error)) from error

@@ -1,0 +1,46 @@
+"""Everything that pages are made from, read from a home."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from codex_loop_assets.loop.inputs import ReportInputs
+from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.schema import current_schema
+from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.signals.observability import session_observability
+from codex_loop_assets.signals.schema import SignalSchema
+
+_CANON = ("spines", "events", "sessions", "turns", "tool_calls")
+_OF_SESSIONS = ("signals", "detections", "judge_coverage")
+_WHOLE = (
+    "clusters", "cluster_members", "cluster_events", "schema_proposals", "daily_report", "cluster_registry", "harbor_datasets", "task_validations", "eval_runs", "regressions", "tickets", "scorecard", "trends",
+)  # fmt: skip
+
+
+def exposure(home: Home, days: list[str], schema: SignalSchema) -> pl.DataFrame:
+    """(thread_id, category) for each category that a session of these days could show at all."""
+    parts = [
+        session_observability(CanonTables(**{table: home.lake.read(table, day) for table in _CANON}), schema) for day in days
+    ]
+    return pl.concat(parts).filter(pl.col("observable")).select("thread_id", "category").unique(maintain_order=True)
+
+
+def report_inputs(home: Home, days: list[str] | None = None) -> ReportInputs:
+    """The frames of the given days (all when None) and the tables over all days."""
+    lake, schema = home.lake, current_schema(home)
+    chosen = lake.keys("sessions") if days is None else [day for day in days if lake.has("sessions", day)]
+    frames = {table: lake.read(table, chosen) for table in (*_CANON, *_OF_SESSIONS)}
+    frames |= {table: lake.read(table) for table in _WHOLE}
+    texts = {
+        row["ticket_id"]: path.read_text("utf-8")
+        for row in frames["tickets"].iter_rows(named=True)
+        if row["path"] and (path := home.root / row["path"]).is_file()
+    }
+    return ReportInputs(
+        frames=frames,
+        exposure=exposure(home, chosen, schema) if chosen else pl.DataFrame(schema={"thread_id": pl.String, "category": pl.String}),
+        types={name: category.type for name, category in schema.categories.items()},
+        ticket_texts=texts,
+        settings=home.section("report"),
+    )

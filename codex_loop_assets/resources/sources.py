@@ -1,0 +1,20 @@
+"""The registered Codex homes as a calendar: which day holds which session files, and which days changed."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from codex_loop_assets import clock
+from codex_loop_assets.partitions import FIRST_DAY
+from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.traces.assign import Calendar, assign
+from codex_loop_assets.traces.discover import discover, locate
+
+
+def scan(home: Home) -> Calendar:
+    """List all session files (names, sizes and times only) and sort them into days. Opens the head of files whose thread
+    no day holds yet, and nothing else."""
+    lake = home.lake
+    known = {day: lake.read("spines", day) for day in lake.keys("spines")}
+    today = clock.now().astimezone(UTC).date().isoformat()
+    return assign(discover(home.codex_homes()), known, locate, FIRST_DAY, today)

@@ -1,0 +1,15 @@
+"""The stages by name: which assets each holds. Jobs, the sensor and the command line select by these and by nothing else."""
+
+INGEST = ("spines", "events")
+CANON = ("turns", "tool_calls", "sessions")
+SIGNALS = ("mechanical_signals", "semantic_signals", "judge_coverage", "signals", "detections")
+EMBEDDINGS = ("signal_embeddings", "session_embeddings")
+CLUSTERS = ("clusters", "cluster_members", "cluster_events")
+DISCOVERY = (*EMBEDDINGS, *CLUSTERS, "schema_proposals")
+REPORT = ("daily_report",)
+REGISTRY = ("cluster_registry",)
+TASKS = ("harbor_datasets", "task_validations", "tickets")
+MEASURE = ("eval_runs", "trial_signals", "regressions")
+SUMMARIES = ("scorecard", "trends")
+
+DAILY = (*INGEST, *CANON, *SIGNALS, *DISCOVERY, *REPORT)
