@@ -48,9 +48,7 @@ def assign(
     by_day: dict[str, list[SourceRef]] = defaultdict(list)
     for ref in refs:
         by_day[day_of_thread.get(ref.thread_id) or unseen[ref.thread_id]].append(ref)
-    changed = sorted(
-        day for day in by_day.keys() | known.keys() if _differs(by_day.get(day, []), known.get(day))
-    )
+    changed = sorted(day for day in by_day.keys() | known.keys() if _differs(by_day.get(day, []), known.get(day)))
     return Calendar(dict(by_day), changed)
 
 

@@ -28,7 +28,9 @@ class EventBatches:
         self._bytes = 0
         self._frames: list[pl.DataFrame] = []
 
-    def add(self, run: int, seq: int, part: int, ts: str | None, size: int, file: str, offset: int, content: Content) -> None:
+    def add(
+        self, run: int, seq: int, part: int, ts: str | None, size: int, file: str, offset: int, content: Content
+    ) -> None:
         self._rows.append((run, seq, part, ts, size, file, offset, *content))
         self._bytes += size
         if len(self._rows) >= self._settings.batch_rows or self._bytes >= self._settings.batch_bytes:
@@ -40,7 +42,10 @@ class EventBatches:
         columns = list(zip(*self._rows, strict=True))
         if any(columns[_PATHS]):
             columns[_PATHS] = tuple(None if p is None else _SEPARATOR.join(p) for p in columns[_PATHS])
-        series = [pl.Series(name, values, dtype=_TYPES[name], strict=True) for name, values in zip(_COLUMNS, columns, strict=True)]
+        series = [
+            pl.Series(name, values, dtype=_TYPES[name], strict=True)
+            for name, values in zip(_COLUMNS, columns, strict=True)
+        ]
         frame = pl.DataFrame(series)
         self._frames.append(frame.with_columns(parse_timestamps(frame["ts"]), pl.col("paths").str.split(_SEPARATOR)))
         self._rows, self._bytes = [], 0

@@ -10,7 +10,9 @@ import orjson
 
 from codex_loop_assets.traces.values import mapping, plain_path, sequence, string
 
-SHELL_TOOLS = frozenset({"shell", "container.exec", "local_shell", "shell_command", "exec_command", "functions.exec_command"})
+SHELL_TOOLS = frozenset(
+    {"shell", "container.exec", "local_shell", "shell_command", "exec_command", "functions.exec_command"}
+)
 _SCRIPT_FLAGS = frozenset({"-lc", "-c", "-Command", "/c", "/C", "-ic", "-lic"})
 _PATCH_FILE = re.compile(r"^\*\*\* (?:Add|Update|Delete) File: (.+?)\s*$|^\*\*\* Move to: (.+?)\s*$", re.MULTILINE)
 

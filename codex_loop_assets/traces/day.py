@@ -66,7 +66,9 @@ def build_day(
     kept_rows, kept_events = _kept(unchanged, earlier, refs, outcomes, previous_events)
     frame = SPINES.frame(spines + kept_rows)
     all_events = pl.concat([e for e in events if e.height] + [kept_events]) if events else kept_events
-    return DayTraces(_with_activity(frame, now, settings), EVENTS.conform(all_events), sorted(f"{r.home}:{r.path}" for r in changed))
+    return DayTraces(
+        _with_activity(frame, now, settings), EVENTS.conform(all_events), sorted(f"{r.home}:{r.path}" for r in changed)
+    )
 
 
 class _Earlier:
@@ -75,7 +77,9 @@ class _Earlier:
     def __init__(self, spines: pl.DataFrame):
         self.rows = spines.to_dicts()
         self._by_path = {(row["home"], row["source"], row["path"]): row for row in self.rows}
-        self._by_stem = {(row["home"], row["source"], stem(row["path"])): row for row in self.rows if row["source"] == ROLLOUT}
+        self._by_stem = {
+            (row["home"], row["source"], stem(row["path"])): row for row in self.rows if row["source"] == ROLLOUT
+        }
 
     def of(self, ref: SourceRef) -> dict | None:
         return self._by_path.get((ref.home, ref.source, ref.path)) or (
@@ -115,7 +119,9 @@ def _decided_thread(group: list[Reading], settings: ReadSettings) -> list[_Outco
     outcomes = []
     best: dict[str, Reading] = {}
     for source in (SPINE, ROLLOUT):
-        same = sorted((r for r in group if r.ref.source == source), key=lambda r: (-r.tally.read, r.ref.home, r.ref.path))
+        same = sorted(
+            (r for r in group if r.ref.source == source), key=lambda r: (-r.tally.read, r.ref.home, r.ref.path)
+        )
         if same:
             best[source] = same[0]
         for copy in same[1:]:
@@ -245,7 +251,10 @@ def _with_activity(spines: pl.DataFrame, now: datetime | None, settings: ReadSet
     young = pl.col("last_record_at") > now - timedelta(hours=settings.quiet_hours)
     open_status = pl.col("status").is_in(("ingested", "active"))
     return spines.with_columns(
-        pl.when(open_status & young).then(pl.lit("active")).when(open_status).then(pl.lit("ingested")).otherwise("status").alias("status")
+        pl.when(open_status & young)
+        .then(pl.lit("active"))
+        .when(open_status)
+        .then(pl.lit("ingested"))
+        .otherwise("status")
+        .alias("status")
     )
-
-

@@ -23,7 +23,9 @@ from codex_loop_assets.traces.values import mapping
 
 SPINE, ROLLOUT = "spine", "rollout"
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-_ROLLOUT_NAME = re.compile(rf"^rollout-(\d{{4}}-\d{{2}}-\d{{2}}(?:T\d{{2}}-\d{{2}}-\d{{2}})?)-({_UUID})(?:_({_UUID}))?$")
+_ROLLOUT_NAME = re.compile(
+    rf"^rollout-(\d{{4}}-\d{{2}}-\d{{2}}(?:T\d{{2}}-\d{{2}}-\d{{2}})?)-({_UUID})(?:_({_UUID}))?$"
+)
 _SUFFIXES = (".jsonl.zst", ".jsonl", ".json.zst", ".json")
 
 
@@ -187,7 +189,9 @@ def _spine(home: CodexHome, root: Path, path: str, thread_id: str) -> SourceRef:
 
 
 def _unreadable(home: CodexHome, root: Path, source: str, path: str, thread_id: str, error: OSError) -> SourceRef:
-    reason = f"{path} cannot be listed ({error.strerror or error}); give the user who runs codex-loop permission to read it"
+    reason = (
+        f"{path} cannot be listed ({error.strerror or error}); give the user who runs codex-loop permission to read it"
+    )
     return SourceRef(thread_id, source, home.name, root, path, (), home.machine, error=reason)
 
 
@@ -203,7 +207,9 @@ def _rollouts(home: CodexHome, root: Path, folders: Iterable[str]) -> Iterator[S
     for thread_id, files in by_thread.items():
         for group in _groups(files):
             kept, notes = _without_copies(group)
-            yield SourceRef(thread_id, ROLLOUT, home.name, root, kept[0].path, tuple(kept), home.machine, notes=tuple(notes))
+            yield SourceRef(
+                thread_id, ROLLOUT, home.name, root, kept[0].path, tuple(kept), home.machine, notes=tuple(notes)
+            )
 
 
 def _is_rollout(path: str) -> bool:
@@ -224,7 +230,9 @@ def _without_copies(files: list[SourceFile]) -> tuple[list[SourceFile], list[str
     """One file per stem, oldest first: plain before compressed, `sessions` before the archive."""
     best: dict[str, SourceFile] = {}
     notes = []
-    for file in sorted(files, key=lambda file: (file.path.endswith(".zst"), not file.path.startswith("sessions/"), file.path)):
+    for file in sorted(
+        files, key=lambda file: (file.path.endswith(".zst"), not file.path.startswith("sessions/"), file.path)
+    ):
         if stem(file.path) in best:
             notes.append(f"{file.path}: another copy of {best[stem(file.path)].path}, not read")
         else:

@@ -35,5 +35,3 @@ def read_document(reader: RolloutReader, run: int, path: Path, name: str) -> Non
 def _document(path: Path) -> dict:
     with open_stream(path) as stream:
         return decode(stream.read())
-
-

@@ -35,7 +35,8 @@ class Echoes:
         role, text = content[ROLE], content[TEXT]
         if text is None or role not in ("user", "assistant") or _is_scaffold(content):
             return content, False
-        if self._text.get(role) == text and form not in self._kinds[role]:
+        # A submission is what somebody sent just now, whatever was said before.
+        if form != "submission" and self._text.get(role) == text and form not in self._kinds[role]:
             self._kinds[role].add(form)
             return _echo(content), False
         self._text[role], self._kinds[role] = text, {form}

@@ -158,7 +158,9 @@ def mcp_tool_call(msg: dict, settings: ReadSettings) -> Content:
     if "Ok" in result:
         ok = mapping(result["Ok"])
         success = ok.get("isError") is not True
-        text = "\n".join(c["text"] for c in sequence(ok.get("content")) if type(c) is dict and type(c.get("text")) is str)
+        text = "\n".join(
+            c["text"] for c in sequence(ok.get("content")) if type(c) is dict and type(c.get("text")) is str
+        )
     elif "Err" in result:
         success, text = False, string(result["Err"])
     elif msg["type"] == "mcp_tool_call_begin":
@@ -175,7 +177,13 @@ def mcp_tool_call(msg: dict, settings: ReadSettings) -> Content:
 
 def web_search_end(msg: dict, settings: ReadSettings) -> Content:
     call_id, action = string(msg.get("call_id")), tag(msg.get("action"))
-    return content("web_search_end", call_id=call_id, name="web_search", text=string(msg.get("query")), detail=present(action=action))
+    return content(
+        "web_search_end",
+        call_id=call_id,
+        name="web_search",
+        text=string(msg.get("query")),
+        detail=present(action=action),
+    )
 
 
 def error(msg: dict, settings: ReadSettings) -> Content:
@@ -183,7 +191,9 @@ def error(msg: dict, settings: ReadSettings) -> Content:
     info = msg.get("codex_error_info")
     status = mapping(mapping(info).get(tag(info))).get("http_status_code") if type(info) is dict else None
     detail = present(
-        error=tag(info), http_status=integer(status), additional_details=cut(string(msg.get("additional_details")), 1000)
+        error=tag(info),
+        http_status=integer(status),
+        additional_details=cut(string(msg.get("additional_details")), 1000),
     )
     text = cut(string(msg.get("message", msg.get("summary"))), settings.text_limit)
     return content(msg["type"], text=text, detail=detail)
@@ -204,7 +214,9 @@ def counted(msg: dict, settings: ReadSettings) -> Content:
 
 
 def undo(msg: dict, settings: ReadSettings) -> Content:
-    return content(msg["type"], success=boolean(msg.get("success")), text=cut(string(msg.get("message")), settings.text_limit))
+    return content(
+        msg["type"], success=boolean(msg.get("success")), text=cut(string(msg.get("message")), settings.text_limit)
+    )
 
 
 def review(msg: dict, settings: ReadSettings) -> Content:
@@ -217,14 +229,24 @@ def review(msg: dict, settings: ReadSettings) -> Content:
 
 def terminal_interaction(msg: dict, settings: ReadSettings) -> Content:
     detail = present(process_id=string(msg.get("process_id")))
-    return content("terminal_interaction", call_id=string(msg.get("call_id")), text=cut(string(msg.get("stdin")), 500), detail=detail)
+    return content(
+        "terminal_interaction",
+        call_id=string(msg.get("call_id")),
+        text=cut(string(msg.get("stdin")), 500),
+        detail=detail,
+    )
 
 
 def collab(msg: dict, settings: ReadSettings) -> Content:
     """The collab_* events: what one agent asks of another, and how the other is."""
     known = {"type", "call_id", "prompt", "turn_id"}
     detail = {key: value for key, value in msg.items() if key not in known}
-    return content(msg["type"], call_id=string(msg.get("call_id")), text=cut(string(msg.get("prompt")), settings.text_limit), detail=detail)
+    return content(
+        msg["type"],
+        call_id=string(msg.get("call_id")),
+        text=cut(string(msg.get("prompt")), settings.text_limit),
+        detail=detail,
+    )
 
 
 def other(msg: dict, settings: ReadSettings) -> Content:

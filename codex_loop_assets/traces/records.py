@@ -84,7 +84,9 @@ def compaction_boundary(body: dict, settings: ReadSettings) -> Content:
         pre_items=len(sequence(body.get("pre_compaction_history"))),
         post_items=len(sequence(body.get("post_compaction_history"))),
     )
-    return content("compaction_boundary", text=cut(string(body.get("summary_message")), settings.text_limit), detail=detail)
+    return content(
+        "compaction_boundary", text=cut(string(body.get("summary_message")), settings.text_limit), detail=detail
+    )
 
 
 def compacted(body: dict, settings: ReadSettings) -> Content:

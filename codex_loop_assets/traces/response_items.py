@@ -28,7 +28,9 @@ def message(item: dict, settings: ReadSettings) -> Content:
     if scaffold:
         return content("message", role=role, text=cut(text, settings.text_limit), detail={"scaffold": scaffold})
     images = image_count(item.get("content"))
-    return content("message", role=role, text=cut(text, settings.user_text_limit), detail={"images": images} if images else None)
+    return content(
+        "message", role=role, text=cut(text, settings.user_text_limit), detail={"images": images} if images else None
+    )
 
 
 def _user_shell(shell: tuple, settings: ReadSettings) -> Content:

@@ -60,7 +60,13 @@ class RolloutReader:
         """The parts of a single-document session; `seq` is the place of an item, `part` the same, at offset 0."""
         self._file, self._run = name, run
         self.meta, self.era = self.meta or session, self.era or "A"
-        self._store(0, Line(0, b"", 0, True, True), timestamp_text(session.get("timestamp")), self._normaliser.record("session_meta", session), "meta")
+        self._store(
+            0,
+            Line(0, b"", 0, True, True),
+            timestamp_text(session.get("timestamp")),
+            self._normaliser.record("session_meta", session),
+            "meta",
+        )
         for place, item in enumerate(items, 1):
             found = self._normaliser.response_item(item)
             if type(found) is str:
@@ -81,7 +87,10 @@ class RolloutReader:
         except NotARecord:
             if line.data.strip():
                 tally.torn += 1
-                tally.notes.append(f"{self._file}:{number}: not a JSON record" + ("" if line.ended else " (cut off at the end of the file)"))
+                tally.notes.append(
+                    f"{self._file}:{number}: not a JSON record"
+                    + ("" if line.ended else " (cut off at the end of the file)")
+                )
             else:
                 tally.skipped["blank"] += 1
             return

@@ -78,7 +78,10 @@ class RunNumbers:
         found = (
             (self._swapped, "records slightly out of seq order"),
             (self._restarted, "times seq started again in a new segment"),
-            (self._repeated, "repeated seq numbers (two processes wrote the thread at once); counted as a run of their own"),
+            (
+                self._repeated,
+                "repeated seq numbers (two processes wrote the thread at once); counted as a run of their own",
+            ),
             (self._missing, "records without a seq"),
         )
         return [f"{count} {what}" for count, what in found if count]

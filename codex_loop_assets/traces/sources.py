@@ -61,7 +61,9 @@ def _read_spine(ref: SourceRef, settings: ReadSettings) -> Reading:
     if reader.meta is None and not reader.configured:
         return _quarantined(ref, reader.tally, _no_meta(ref.path, "trace spine"))
     if reader.meta is None:
-        reader.tally.notes.append("no session_meta: the thread is older than its spine; working directory and model are session_configured's")
+        reader.tally.notes.append(
+            "no session_meta: the thread is older than its spine; working directory and model are session_configured's"
+        )
     return Reading(ref, ref.thread_id, reader.batches.frame(), reader.tally, "spine_v1", reader.meta or {})
 
 
@@ -74,7 +76,9 @@ def _read_rollout(ref: SourceRef, settings: ReadSettings) -> Reading:
             else:
                 reader.read(run, ref.root / file.path, file.path)
         except NotARecord:
-            return _quarantined(ref, reader.tally, f"{file.path}: no complete JSON document; it is read again when it changes")
+            return _quarantined(
+                ref, reader.tally, f"{file.path}: no complete JSON document; it is read again when it changes"
+            )
         except OSError as error:
             return _quarantined(ref, reader.tally, _cannot_read(file.path, error))
     if reader.meta is None:

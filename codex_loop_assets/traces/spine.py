@@ -128,7 +128,9 @@ class SpineReader:
         if kind == "submission":
             op = body.get("op")
             found = self._normaliser.submission(op)
-            return (found if type(found) is str else self._with_turn(found, self._submission_turn(body, mapping(op)))), "submission"
+            return (
+                found if type(found) is str else self._with_turn(found, self._submission_turn(body, mapping(op)))
+            ), "submission"
         if kind == "turn_context":
             self._turn = string(body.get("turn_id")) or self._turn
             return self._with_turn(self._normaliser.record(kind, body.get("context")), self._turn), kind
@@ -204,5 +206,3 @@ class SpineReader:
     def finish(self) -> None:
         """Add what only the whole sequence shows to the notes."""
         self.tally.notes.extend(self._runs.notes())
-
-

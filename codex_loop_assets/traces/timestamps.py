@@ -23,7 +23,9 @@ def parse_timestamps(texts: pl.Series) -> pl.Series:
     parsed = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).dt.replace_time_zone("UTC")
     odd = texts.is_not_null() & parsed.is_null()
     if odd.any():
-        second = pl.Series(texts.name, [parse_timestamp(t) if o else None for t, o in zip(texts, odd, strict=True)], dtype=TIMESTAMP)
+        second = pl.Series(
+            texts.name, [parse_timestamp(t) if o else None for t, o in zip(texts, odd, strict=True)], dtype=TIMESTAMP
+        )
         parsed = parsed.fill_null(second) if parsed.null_count() else parsed
     return parsed.cast(TIMESTAMP).alias(texts.name)
 

@@ -45,7 +45,11 @@ def _file_change(item: dict) -> dict:
 def _mcp(item: dict) -> dict:
     error, result = mapping(item.get("error")), mapping(item.get("result"))
     failed = bool(error) or tag(item.get("status")) == "failed"
-    outcome = {"Err": error.get("message") or "failed"} if failed and not result else {"Ok": {**result, "isError": failed or result.get("isError")}}
+    outcome = (
+        {"Err": error.get("message") or "failed"}
+        if failed and not result
+        else {"Ok": {**result, "isError": failed or result.get("isError")}}
+    )
     return {
         "type": "mcp_tool_call_end",
         "call_id": item.get("id"),
@@ -56,7 +60,12 @@ def _mcp(item: dict) -> dict:
 
 
 def _web_search(item: dict) -> dict:
-    return {"type": "web_search_end", "call_id": item.get("id"), "query": item.get("query"), "action": item.get("action")}
+    return {
+        "type": "web_search_end",
+        "call_id": item.get("id"),
+        "query": item.get("query"),
+        "action": item.get("action"),
+    }
 
 
 def _renamed(name: str):
@@ -84,5 +93,3 @@ _ITEMS = {
 
 KNOWN = frozenset(_ITEMS) | {"Plan", "HookPrompt", "DynamicToolCall", "CollabAgentToolCall", "Extension"}
 """Items whose meaning is known; others are read too, and counted as unknown kinds."""
-
-

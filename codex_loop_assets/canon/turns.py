@@ -1,0 +1,176 @@
+"""The `turns` table: one row per message that asks for something, with what followed."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from codex_loop_assets.canon import context, tool_calls, usage
+from codex_loop_assets.canon.humans import human_threads
+from codex_loop_assets.canon.kinds import ASSISTANT_WORDS, COMPACTION
+from codex_loop_assets.canon.settings import CanonSettings
+from codex_loop_assets.canon.timeline import Timeline, timeline
+from codex_loop_assets.tables import TURNS
+
+_TURN = ("thread", "turn")
+
+
+def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | None = None) -> pl.DataFrame:
+    """The day's `turns` from its `events` and `spines`."""
+    if events.is_empty():
+        return TURNS.empty()
+    line = timeline(events, settings)
+    if line.prompts.is_empty():
+        return TURNS.empty()
+    inside = line.events.filter(pl.col("turn").is_not_null())
+    frame = (
+        _opened(line)
+        .join(_course(inside), on=_TURN, how="left")
+        .join(context.per_turn(line.events), on=_TURN, how="left")
+        .join(_calls(line), on=_TURN, how="left")
+        .join(usage.increases(inside).group_by(_TURN).agg(pl.col("total_tokens").sum()), on=_TURN, how="left")
+        .join(human_threads(line), on="thread", how="left")
+        .sort(_TURN)
+    )
+    frame = _with_ends(frame)
+    frame = _with_rollbacks(frame, line.events)
+    return TURNS.conform(_finished(frame))
+
+
+def _opened(line: Timeline) -> pl.DataFrame:
+    """What is known from the prompt itself."""
+    return line.prompts.select(
+        "thread_id", "thread", "run", "turn", "source", "ordinal",
+        pl.col("turn_id"),
+        pl.col("seq").alias("seq_start"),
+        pl.col("ts").alias("occurred_at"),
+        pl.when(pl.col("kind").is_in(("run_user_shell_command", "user_shell_command"))).then("command").otherwise("text").fill_null("").alias("user_message"),
+        pl.col("turn_kind").alias("kind"),
+    )  # fmt: skip
+
+
+def _course(inside: pl.DataFrame) -> pl.DataFrame:
+    """What followed, from the turn's events."""
+    kind, text = pl.col("kind"), pl.col("text")
+    said = kind.is_in(ASSISTANT_WORDS) & (pl.col("role") == "assistant") & (text != "")
+    end = kind.is_in(("task_complete", "turn_aborted"))
+    detail = pl.col("detail").fill_null("")
+    refused = detail.str.contains('"state":"refused"', literal=True)
+    return inside.group_by(_TURN).agg(
+        pl.col("seq").max().alias("seq_end"),
+        pl.col("ts").max().alias("last_at"),
+        pl.coalesce(text.filter(said).last(), text.filter(kind == "task_complete").last()).alias("final_message"),
+        kind.filter(end).last().alias("end"),
+        pl.col("ts").filter(end).last().alias("end_at"),
+        pl.col("duration_ms").filter(end).last().alias("stated_duration_ms"),
+        detail.filter(kind == "turn_aborted").last().str.json_path_match("$.reason").alias("stated_reason"),
+        detail.filter(kind == "task_complete").last().str.contains('"error"', literal=True).alias("failed_end"),
+        (kind == "error").any().alias("has_error"),
+        text.filter(kind == "task_complete").last().is_null().alias("silent_end"),
+        (kind == "interrupt").any().alias("interrupt_sent"),
+        (kind == "shutdown").any().alias("shutdown_sent"),
+        ((pl.col("decision") == "abort") | refused).any().alias("refused"),
+        kind.is_in(("task_started", "task_complete")).any().alias("records_ends"),
+        (kind == COMPACTION).sum().cast(pl.Int32).alias("boundaries"),
+        (kind == "context_compacted").sum().cast(pl.Int32).alias("compacted"),
+        (kind == "thread_rolled_back").any().alias("rollback_inside"),
+        kind.is_in(("undo_completed", "undo_started", "undo")).any().alias("undo_inside"),
+    )
+
+
+def _calls(line: Timeline) -> pl.DataFrame:
+    calls = tool_calls.joined(line)
+    return (
+        calls.filter(pl.col("turn").is_not_null())
+        .group_by(_TURN)
+        .agg(
+            pl.len().cast(pl.Int32).alias("tool_call_count"),
+            (pl.col("success") == False).sum().cast(pl.Int32).alias("failed_tool_call_count"),  # noqa: E712
+        )
+    )
+
+
+def _with_ends(frame: pl.DataFrame) -> pl.DataFrame:
+    """End state and its cause. Prompts that steered one turn share its end, and a person's interrupt ends the last of them."""
+    group = (pl.col("kind") != "steer").cum_sum().over("thread")
+    frame = frame.with_columns(group.alias("group"))
+    shared = (
+        "end",
+        "end_at",
+        "stated_reason",
+        "failed_end",
+        "has_error",
+        "silent_end",
+        "interrupt_sent",
+        "shutdown_sent",
+        "refused",
+    )
+    frame = frame.with_columns(
+        pl.col(name).backward_fill().over("thread", "group")
+        for name in ("end", "end_at", "stated_reason", "failed_end")
+    )
+    frame = frame.with_columns(pl.col(name).any().over("thread", "group") for name in shared[4:])
+    records_ends = pl.col("records_ends").any().over("thread", "run")
+    errored = pl.col("failed_end").fill_null(False) | (pl.col("has_error") & pl.col("silent_end"))
+    state = (
+        pl.when(pl.col("end") == "turn_aborted").then(pl.lit("aborted"))
+        .when((pl.col("end") == "task_complete") & errored).then(pl.lit("errored"))
+        .when(pl.col("end") == "task_complete").then(pl.lit("completed"))
+        .when(pl.col("has_error")).then(pl.lit("errored"))
+        .when(records_ends).then(pl.lit("open"))
+        .otherwise(pl.lit("unknown"))
+    )  # fmt: skip
+    reason = (
+        pl.when(pl.col("stated_reason") != "interrupted").then("stated_reason")
+        .when(pl.col("interrupt_sent")).then(pl.lit("interrupted"))
+        .when(pl.col("refused")).then(pl.lit("approval_abort"))
+        .when(pl.col("shutdown_sent")).then(pl.lit("shutdown"))
+        .otherwise("stated_reason")
+    )  # fmt: skip
+    frame = frame.with_columns(state.alias("end_state"))
+    return frame.with_columns(pl.when(pl.col("end_state") == "aborted").then(reason).alias("abort_reason"))
+
+
+def _with_rollbacks(frame: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Turns that a later rollback of n user turns dropped from the context. Few records, so one pass in order."""
+    marks = events.filter(pl.col("kind") == "thread_rolled_back").select(
+        "thread",
+        "ordinal",
+        pl.col("detail").str.json_path_match("$.num_turns").cast(pl.Int64, strict=False).alias("count"),
+    )
+    dropped: set[tuple[int, int]] = set()
+    if marks.height:
+        threads = frame.filter(
+            pl.col("thread").is_in(marks["thread"].implode()) & pl.col("kind").is_in(("prompt", "review"))
+        )
+        order = {key[0]: group.select("ordinal", "turn").rows() for key, group in threads.group_by("thread")}
+        for thread, ordinal, count in marks.sort("thread", "ordinal").iter_rows():
+            alive = [turn for at, turn in order.get(thread, []) if at < ordinal and (thread, turn) not in dropped]
+            dropped.update((thread, turn) for turn in alive[max(0, len(alive) - (count or 0)) :])
+    gone = pl.DataFrame(list(dropped), schema={"thread": frame.schema["thread"], "turn": pl.Int32}, orient="row")
+    return frame.join(gone.with_columns(pl.lit(True).alias("rolled_back")), on=_TURN, how="left").sort(_TURN)
+
+
+def _finished(frame: pl.DataFrame) -> pl.DataFrame:
+    ended_at = pl.coalesce("end_at", "last_at")
+    elapsed = (ended_at - pl.col("occurred_at")).dt.total_milliseconds()
+    interrupted = (pl.col("end_state") == "aborted") & (pl.col("abort_reason") == "interrupted") & pl.col("human")
+    next_undoes = (pl.col("kind").shift(-1).over("thread") == "undo") | (
+        pl.col("undo_inside") & (pl.col("kind") != "undo")
+    )
+    last_of_group = pl.col("turn") == pl.col("turn").max().over("thread", "group")
+    return frame.with_columns(
+        pl.coalesce("turn_id", pl.col("turn").cast(pl.String)).alias("turn_id"),
+        pl.max_horizontal("seq_start", "seq_end").alias("seq_end"),
+        ended_at.alias("ended_at"),
+        pl.col("turn").alias("turn_index"),
+        pl.col("rolled_back").fill_null(False),
+        (interrupted & last_of_group).fill_null(False).alias("interrupted"),
+        next_undoes.fill_null(False).alias("undone"),
+        pl.when(pl.col("boundaries") > 0)
+        .then("boundaries")
+        .otherwise("compacted")
+        .fill_null(0)
+        .alias("compaction_count"),
+        pl.col("tool_call_count", "failed_tool_call_count").fill_null(0),
+        pl.coalesce("stated_duration_ms", pl.when(elapsed >= 0).then(elapsed)).alias("duration_ms"),
+    ).select(TURNS.schema.keys())

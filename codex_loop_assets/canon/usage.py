@@ -1,0 +1,35 @@
+"""Token usage by difference of running totals.
+
+Codex's totals repeat (rate-limit refreshes), start again (a new process, a forked thread), and the figure for the last request
+is an estimate after a compaction; so usage is the sum of increases, and a decrease is a new start.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+FIELDS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens")
+
+
+def increases(events: pl.DataFrame) -> pl.DataFrame:
+    """Per token_count record: (thread, run, turn, ordinal, FIELDS), each the tokens since the record before."""
+    counts = events.filter((pl.col("kind") == "token_count") & pl.col("tokens").is_not_null())
+    counts = counts.select(
+        "thread",
+        "run",
+        "turn",
+        "ordinal",
+        *(
+            pl.col("tokens").str.json_path_match(f"$.{name}").cast(pl.Int64, strict=False).alias(name)
+            for name in FIELDS
+        ),
+    )
+    restarted = pl.col("total_tokens") < pl.col("total_tokens").shift(1).over("thread")
+    return counts.with_columns(
+        pl.when(restarted)
+        .then(pl.col(name))
+        .otherwise(pl.col(name) - pl.col(name).shift(1, fill_value=0).over("thread"))
+        .clip(0)
+        .alias(name)
+        for name in FIELDS
+    )
