@@ -13,13 +13,17 @@ from codex_loop_assets.signals.model import CanonTables
 
 _COMMIT = r"\bgit (commit|push)\b"
 # A test run that ran nothing proves nothing.
-_EMPTY_RUN = r"(?i)no tests? (ran|found|to run|collected|files? found)|collected 0 items|\b0 (passed|tests? passed|passing)\b|ran 0 tests|0 total"
+_EMPTY_RUN = (
+    r"(?i)no tests? (ran|found|to run|collected|files? found)|collected 0 items|ran 0 tests|\b0 total"
+    r"|\b0 (passed|tests? passed|passing)\b"
+)
 
 
 def work(canon: CanonTables) -> pl.DataFrame:
     """Edits, checks and commits of the agent, one row each in order.
 
-    Columns: those of `tool_calls` that place it, and `what`: `edit` (an applied patch), `check_passed`, `check_failed`, `committed`,
+    Columns: those of `tool_calls` that place it, and `what`: `edit` (an applied patch), `check_passed`,
+    `check_failed`, `committed`,
     `failed` (any other failing command).
     """
     patterns = FailurePatterns.read(section("rules")["exec_failure"])

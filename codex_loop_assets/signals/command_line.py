@@ -1,4 +1,5 @@
-"""Reading a shell line: its steps, the program each runs, what two lines have in common, and how to show one in a sentence.
+"""Reading a shell line: its steps, the program each runs, what two lines have in common, and how to show one in a
+sentence.
 
 What belongs here: syntax. What does not: whether a failure matters (see failures.py).
 """
@@ -35,11 +36,13 @@ _RUNNERS = {
 _INTERPRETERS = frozenset(
     {"python", "python3", "py", "node", "ruby", "perl", "bash", "sh", "zsh", "deno", "php", "pwsh", "powershell"}
 )
-_SUBCOMMAND_TOOLS = frozenset(
-    "git npm pnpm yarn bun cargo go docker docker-compose kubectl terraform pip pip3 uv poetry dotnet gradle gradlew mvn make just "
-    "rake bundle gem composer artisan manage.py apt apt-get brew gh aws gcloud az helm nx turbo lerna tox nox alembic prisma "
-    "supabase firebase flutter dart swift xcodebuild rails mix cabal stack bazel".split()
-)
+_SUBCOMMAND_TOOLS = frozenset({
+    "git", "npm", "pnpm", "yarn", "bun", "cargo", "go", "docker", "docker-compose", "kubectl", "terraform", "pip",
+    "pip3", "uv", "poetry", "dotnet", "gradle", "gradlew", "mvn", "make", "just", "rake", "bundle", "gem",
+    "composer", "artisan", "manage.py", "apt", "apt-get", "brew", "gh", "aws", "gcloud", "az", "helm", "nx",
+    "turbo", "lerna", "tox", "nox", "alembic", "prisma", "supabase", "firebase", "flutter", "dart", "swift",
+    "xcodebuild", "rails", "mix", "cabal", "stack", "bazel",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Step:
 
 @lru_cache(maxsize=4_096)
 def steps(command: str) -> tuple[Step, ...]:
-    """The steps of a shell line in order. An unreadable line (unbalanced quotes) is split at white space: never an error."""
+    """The steps of a shell line in order. An unreadable line (unbalanced quotes) is split at white space: never an
+    error."""
     text = _REDIRECTION.sub(lambda found: found[1] or " ", _HEREDOC.sub(r"\3\n", command)[:_READ_LIMIT])
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";|&()\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
@@ -85,27 +89,33 @@ def _operator(token: str) -> str:
 
 
 def _unwrapped(words: list[str]) -> tuple[str, ...]:
-    """Words from the program that is really meant: assignments, redirections and wrappers such as `sudo` dropped."""
+    """Words from the program that is really meant: assignments, shell keywords and wrappers such as `sudo` dropped."""
     rest = words
-    while rest:
-        name = rest[0].rsplit("/", 1)[-1]
-        if _ASSIGNMENT.match(rest[0]) or rest[0] in _KEYWORDS or rest[0] in _CLOSING:
-            rest = rest[1:]
-        elif name in _WRAPPERS and len(rest) > 1:
-            rest = rest[1:]
-            while rest and (rest[0].startswith("-") or (name == "timeout" and re.match(r"^\d", rest[0]))):
-                rest = rest[1:]
-        elif name in _RUNNERS and len(rest) > 2 and rest[1] == _RUNNERS[name]:
-            rest = rest[2:]
-        elif name in ("python", "python3") and len(rest) > 2 and rest[1] == "-m":
-            rest = rest[2:]
-        else:
-            break
+    while rest and (dropped := _wrapper_length(rest)):
+        rest = rest[dropped:]
     return tuple(rest)
 
 
+def _wrapper_length(words: list[str]) -> int:
+    """How many leading words only say how the rest is run."""
+    name = words[0].rsplit("/", 1)[-1]
+    if _ASSIGNMENT.match(words[0]) or words[0] in _KEYWORDS or words[0] in _CLOSING:
+        return 1
+    if name in _WRAPPERS and len(words) > 1:
+        length = 1
+        while length < len(words) and (
+            words[length].startswith("-") or (name == "timeout" and words[length][0].isdigit())
+        ):
+            length += 1
+        return length
+    runs_module = name in ("python", "python3") and words[1:2] == ["-m"]
+    runs_tool = name in _RUNNERS and words[1:2] == [_RUNNERS[name]]
+    return 2 if len(words) > 2 and (runs_module or runs_tool) else 0
+
+
 def deciding_steps(command: str) -> tuple[Step, ...]:
-    """The steps that can have set the exit code: the last pipeline's last program, and those that `&&` led there from."""
+    """The steps that can have set the exit code: the last pipeline's last program, and those that `&&` led there
+    from."""
     found = steps(command)
     deciding: list[Step] = []
     for index in range(len(found) - 1, -1, -1):
@@ -148,7 +158,8 @@ def _family(step: Step) -> str:
 
 
 def shortened(command: str, limit: int = 110) -> str:
-    """A command as a reader wants to see it: leading `cd … &&` and here-document bodies left out, one line, cut at `limit`."""
+    """A command as a reader wants to see it: leading `cd … &&` and here-document bodies left out, one line, cut at
+    `limit`."""
     text = _HEREDOC.sub(r"<<\2 …", command).strip()
     text = re.sub(r"^(?:cd\s+(?:\"[^\"]*\"|'[^']*'|\S+)\s*(?:&&|;)\s*)+", "", text)
     return one_line(text or command, limit)

@@ -1,4 +1,5 @@
-"""Which compactions of a conversation happened by themselves: one row per compaction, however many records tell of it."""
+"""Which compactions of a conversation happened by themselves: one row per compaction, however many records tell of
+it."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ _SAME_COMPACTION_RECORDS = 12
 
 
 def automatic_compactions(canon: CanonTables) -> pl.DataFrame:
-    """One row per automatic compaction: the columns of `events`, the request it fell into, `seq_end` and `number` (from 1 per thread).
+    """One row per automatic compaction: the columns of `events`, the request it fell into, `seq_end` and `number`
+    (from 1 per thread).
 
     Compactions in a turn of kind `compact` were asked for and are left out. A failed attempt leaves no such record.
     """

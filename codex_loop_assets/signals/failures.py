@@ -1,6 +1,8 @@
-"""Why a failing command is, or is not, a sign that something went wrong: judged from its words, exit code and output alone.
+"""Why a failing command is, or is not, a sign that something went wrong: judged from its words, exit code and output
+alone.
 
-What belongs here: excuses that need no context. What does not: what happened before and after (see rules/exec_failure.py).
+What belongs here: excuses that need no context. What does not: what happened before and after (see
+rules/exec_failure.py).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from codex_loop_assets.signals.command_line import Step, deciding_steps
 from codex_loop_assets.signals.model import one_line
 
 _HEADER = re.compile(
-    r"^(?:Exit code: .*|Wall time: .*|Total output lines: .*|Chunk ID: .*|Process exited .*|Original token count: .*|Output:)\s*$"
+    r"^(?:Exit code: |Wall time: |Total output lines: |Chunk ID: |Process exited |Original token count: |Output:\s*$)"
 )
 _TAIL_LINES = 60
 
@@ -108,7 +110,8 @@ def _step_excuse(step: Step, exit_code: int, output: str, patterns: FailurePatte
 
 
 def telling_line(output: str, patterns: FailurePatterns, limit: int = 160) -> str:
-    """The line of an output that best says what went wrong: the last that names an error, else the last that says anything."""
+    """The line of an output that best says what went wrong: the last that names an error, else the last that says
+    anything."""
     lines = _body(output).splitlines()[-_TAIL_LINES:]
     named = [line for line in lines if patterns.error_lines.search(line) and len(line.strip()) > 8]
     chosen = _most_specific(named) or next((line for line in reversed(lines) if line.strip()), "")

@@ -105,6 +105,8 @@ def _severity(moment: list[Row], schema: SignalSchema, default_weight: float) ->
 
 def _evidence(moment: list[Row]) -> str:
     """All detections' evidence, each record once, in order of place."""
-    items = {(item["seq"], item.get("call_id")): item for row in reversed(moment) for item in json.loads(row["evidence"])}
+    items = {
+        (item["seq"], item.get("call_id")): item for row in reversed(moment) for item in json.loads(row["evidence"])
+    }
     ordered = [items[place] for place in sorted(items, key=lambda place: (place[0], place[1] or ""))]
     return json.dumps(ordered, ensure_ascii=False)

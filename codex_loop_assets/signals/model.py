@@ -54,7 +54,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Moment:
-    """One finding of a detector, not yet redacted. seq_start is the record it is about; severity 1 to 3; confidence 0 to 1."""
+    """One finding of a detector, not yet redacted. seq_start is the record it is about; severity 1 to 3; confidence 0
+    to 1."""
 
     thread_id: str
     run: int
@@ -69,7 +70,8 @@ class Moment:
     occurred_at: datetime | None = None
 
     def redacted(self, redact: Callable[[str, str], str]) -> Moment:
-        """The same moment with description and quotations passed through `redact(text, thread_id)` and cut to one line."""
+        """The same moment with description and quotations passed through `redact(text, thread_id)` and cut to one
+        line."""
         return replace(
             self,
             description=one_line(redact(self.description, self.thread_id), DESCRIPTION_LIMIT),
@@ -91,7 +93,8 @@ class DetectedBy:
 
 
 def signal_id(thread_id: str, run: int, seq_start: int, category: str) -> str:
-    """Id of a moment: a hash of its place and category, the same whichever detector finds it and however it words it."""
+    """Id of a moment: a hash of its place and category, the same whichever detector finds it and however it words
+    it."""
     place = json.dumps([thread_id, run, seq_start, category], ensure_ascii=False)
     return "sig_" + hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 

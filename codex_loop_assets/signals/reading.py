@@ -1,4 +1,5 @@
-"""Questions that several rules ask of the canonical tables: records of a kind, the request a record belongs to, refusals.
+"""Questions that several rules ask of the canonical tables: records of a kind, the request a record belongs to,
+refusals.
 
 What belongs here: columnar selections that say nothing about friction by themselves. What does not: thresholds.
 """
@@ -21,7 +22,10 @@ PERSON_APPROVED = (
     "approved_network_policy",
     "approved_mcp_policy_amendment",
 )
-_REFUSAL_TEXT = r"(?i)^\s*(exec command rejected by user|patch rejected by user$|exec_command failed: .*Rejected\(\"rejected by user\"\))"
+_REFUSAL_TEXT = (
+    r"(?i)^\s*(exec command rejected by user|patch rejected by user\s*$|"
+    r"exec_command failed: .*Rejected\(\"rejected by user\"\))"
+)
 _REQUEST_LIMIT = 90
 
 
@@ -33,7 +37,8 @@ def records(canon: CanonTables, kinds: Iterable[str]) -> pl.DataFrame:
 
 
 def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str) -> pl.DataFrame:
-    """`frame` with `request`, `request_seq`, `request_human`, `request_kind`: the newest row of `turns` at or before each record.
+    """`frame` with `request`, `request_seq`, `request_human`, `request_kind`: the newest row of `turns` at or before
+    each record.
 
     `frame` needs thread_id, run and the column named by `seq`; order is kept. Null where no turn has begun yet.
     """
@@ -62,7 +67,8 @@ def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str) -> pl.DataFr
 
 
 def refusals(canon: CanonTables) -> pl.DataFrame:
-    """Tool calls that a person refused, one row per call, in order: by recorded decision, else by the text Codex puts in the result.
+    """Tool calls that a person refused, one row per call, in order: by recorded decision, else by the text Codex puts
+    in the result.
 
     A policy's refusal is none. A sub-agent's own record repeats decisions made in its parent and is left out.
     """

@@ -1,6 +1,7 @@
 """The signal schema: which categories exist, what each means, and which of them are looked for now.
 
-Built-in categories are data (config/categories.toml); a rule file may introduce one of its own; people and the promotion
+Built-in categories are data (config/categories.toml); a rule file may introduce one of its own; people and the
+promotion
 rule change the set by decisions, which are folded here. What does not belong here: how a category is detected.
 """
 
@@ -20,7 +21,8 @@ Status = Literal["built_in", "promoted", "retired"]
 
 
 class Category(BaseModel):
-    """One kind of moment. `needs` names the facts a record must hold for it to be observable at all (see observability)."""
+    """One kind of moment. `needs` names the facts a record must hold for it to be observable at all (see
+    observability)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -100,7 +102,8 @@ def load_schema(decisions: Iterable[Mapping[str, Any]] = ()) -> SignalSchema:
     """The schema after these decisions, oldest first.
 
     `approve` and `auto_promote` add the category of the line, or bring back the retired category of that name or alias;
-    `retire` takes `category_name` out of use but keeps its definition, because older signals refer to it; `reject` changes
+    `retire` takes `category_name` out of use but keeps its definition, because older signals refer to it; `reject`
+    changes
     nothing. A promotion never changes what a built-in category means, and a decision about an unknown name is ignored.
     """
     built_in = built_in_categories()

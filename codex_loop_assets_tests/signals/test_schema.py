@@ -15,12 +15,13 @@ PROMOTED = {
     "exclusion_criteria": ["a first install"],
     "severity": 2,
 }
-BUILT_IN = set(
-    """error_event exec_failure patch_failure stream_error timeout denial_exec denial_patch repeated_denial undo rollback
-    compaction repeated_compaction file_churn plan_update_churn diff_oscillation truncation_warning interrupt
-    repeated_rephrasing escalation_tone platform_confusion correction backtracking abandoned_task fast_completion
-    first_attempt_success zero_denial clean_plan rapid_approvals positive_feedback time_saved""".split()
-)
+BUILT_IN = {
+    "error_event", "exec_failure", "patch_failure", "stream_error", "timeout", "denial_exec", "denial_patch",
+    "repeated_denial", "undo", "rollback", "compaction", "repeated_compaction", "file_churn", "plan_update_churn",
+    "diff_oscillation", "truncation_warning", "interrupt", "repeated_rephrasing", "escalation_tone",
+    "platform_confusion", "correction", "backtracking", "abandoned_task", "fast_completion",
+    "first_attempt_success", "zero_denial", "clean_plan", "rapid_approvals", "positive_feedback", "time_saved",
+}  # fmt: skip
 
 
 def decision(kind: str, **fields: object) -> dict:
@@ -29,7 +30,7 @@ def decision(kind: str, **fields: object) -> dict:
 
 def test_every_built_in_category_is_defined_with_criteria_for_and_against():
     schema = load_schema()
-    assert BUILT_IN <= schema.categories.keys()
+    assert schema.categories.keys() >= BUILT_IN
     for category in schema.categories.values():
         assert category.inclusion_criteria and category.exclusion_criteria, category.name
         assert category.status == "built_in"

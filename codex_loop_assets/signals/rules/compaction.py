@@ -14,7 +14,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="compaction",
     version="1",
-    looks_for="Compactions of the conversation that succeeded and that nobody asked for. The records that Codex writes about one "
+    looks_for="Compactions of the conversation that succeeded and that nobody asked for. The records that Codex "
+    "writes about one "
     "compaction (boundary, history replacement, event, item) count once.",
     evidence="The record of the compaction.",
     near_misses=(
@@ -36,8 +37,8 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
             occurred_at=row["ts"],
             severity=1,
             confidence=0.95,
-            description=f"The conversation outgrew the context window and was compacted (number {row['number']} in the session)"
-            + during(row["request"]),
+            description=f"The conversation outgrew the context window and was compacted (number {row['number']} "
+            "in the session)" + during(row["request"]),
             evidence=(Evidence(row["seq"]),),
         )
         for row in automatic_compactions(canon).to_dicts()

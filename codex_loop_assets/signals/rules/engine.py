@@ -22,7 +22,8 @@ from codex_loop_assets.tables import MECHANICAL_SIGNALS
 def detect(canon: CanonTables, schema: SignalSchema, settings: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """Every mechanical signal of these sessions as a `mechanical_signals` frame.
 
-    `settings` is the section "rules": a table of thresholds per category, and `sessions.include_excluded` for callers that
+    `settings` is the section "rules": a table of thresholds per category, and `sessions.include_excluded` for callers
+    that
     want evaluation trials too. A retired category, and one with `enabled = false`, is not looked for.
     """
     settings = section("rules") if settings is None else settings

@@ -29,14 +29,16 @@ class _Episode:
 @rule(
     category="exec_failure",
     version="1",
-    looks_for="Shell commands of the agent with a failing exit code, grouped into episodes: failures of the same program and "
+    looks_for="Shell commands of the agent with a failing exit code, grouped into episodes: failures of the same "
+    "program and "
     "subcommand (or script) without a success in between are one signal.",
     evidence="Every failing call of the episode with the line of its output that names the error.",
     near_misses=(
         "a search, comparison or test expression with a negative answer (grep, rg, diff, test, which exit 1)",
         "a probe: --version, git diff --exit-code, docker ps, curl to a local server that is not up yet",
         "reading or listing a file that is not there while finding the way",
-        "a test run before the first edit of a turn, or after an edit of tests only: the failure was there or was meant",
+        "a test run before the first edit of a turn, or after an edit of tests only: the failure was there or "
+        "was meant",
         "a run that the agent announced to fail (reproduction, red-green)",
         "a command that the sandbox stopped and that worked when it was run again with permission",
         "a process stopped by a signal, a pipe closed early, nothing to commit",
@@ -179,7 +181,8 @@ def _went_wrong(
 
 
 def _sandbox_retry_worked(call: Mapping[str, Any], following: list[dict[str, Any]], patterns: FailurePatterns) -> bool:
-    """The sandbox stopped the command and the same command then ran: Codex's ordinary way to ask for more permission."""
+    """The sandbox stopped the command and the same command then ran: Codex's ordinary way to ask for more
+    permission."""
     if not patterns.sandbox.search(call["output"] or ""):
         return False
     return any(other["command"] == call["command"] and other["exit_code"] == 0 for other in following)

@@ -17,7 +17,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="fast_completion",
     version="1",
-    looks_for="Sessions of a person with few requests, at least one applied edit, and after the last edit a passing test, build or "
+    looks_for="Sessions of a person with few requests, at least one applied edit, and after the last edit a "
+    "passing test, build or "
     "other check, or a commit.",
     evidence="The first request, the last edit, and the call that shows success.",
     near_misses=(
@@ -76,7 +77,8 @@ def _moment(turns: list[dict[str, Any]], steps: list[dict[str, Any]]) -> list[Mo
             occurred_at=first["occurred_at"],
             severity=2,
             confidence=0.8 if success["what"] == "check_passed" else 0.7,
-            description=f"Finished within {requests}: “{one_line(first['user_message'], 110)}”; `{shortened(success['command'], 80)}` {shown} after the last edit",
+            description=f"Finished within {requests}: “{one_line(first['user_message'], 110)}”; "
+            f"`{shortened(success['command'], 80)}` {shown} after the last edit",
             evidence=evidence,
         )
     ]

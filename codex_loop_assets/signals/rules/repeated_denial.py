@@ -14,7 +14,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="repeated_denial",
     version="1",
-    looks_for="Three or more tool calls in one session that the person refused (`denied`, or `abort`, which is the only refusal "
+    looks_for="Three or more tool calls in one session that the person refused (`denied`, or `abort`, which is "
+    "the only refusal "
     "that the terminal client offers).",
     evidence="Every refused call of the session, in order.",
     near_misses=(
@@ -32,7 +33,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         calls = group.to_dicts()
         if len(calls) < thresholds["minimum"]:
             continue
-        first, last = calls[0], calls[-1]
+        first = calls[0]
         what = ", ".join(dict.fromkeys(f"`{shortened(call['command'] or call['name'], 60)}`" for call in calls[:4]))
         moments.append(
             Moment(

@@ -1,6 +1,7 @@
 """What a rule file is: a function that finds moments, and the statements that document and register it.
 
-A rule file is one module in this package with one function under `@rule(...)`. Adding the file adds the rule: it is found by
+A rule file is one module in this package with one function under `@rule(...)`. Adding the file adds the rule: it is
+found by
 name, documented from its own statements, and its thresholds are the table of its category in config/rules.toml.
 """
 
@@ -20,8 +21,10 @@ Find = Callable[[CanonTables, Mapping[str, Any]], list[Moment]]
 class Rule:
     """A mechanical detector of one category.
 
-    `needs` are facts of config/observability.toml that a record must hold for the category to be observable; `near_misses`
-    say what looks like the category and is not; `introduces` defines a category that config/categories.toml does not have.
+    `needs` are facts of config/observability.toml that a record must hold for the category to be observable;
+    `near_misses`
+    say what looks like the category and is not; `introduces` defines a category that config/categories.toml does not
+    have.
     `find(canon, thresholds)` is pure and returns moments in any order.
     """
 

@@ -45,7 +45,8 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
 
 
 def _with_undone_request(canon: CanonTables, done: pl.DataFrame) -> pl.DataFrame:
-    """The request whose work was undone: the newest one with words before the undo (the undo has a wordless turn of its own)."""
+    """The request whose work was undone: the newest one with words before the undo (the undo has a wordless turn of
+    its own)."""
     worded = (
         canon.turns.filter(pl.col("user_message") != "")
         .select(

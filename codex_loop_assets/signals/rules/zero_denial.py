@@ -16,7 +16,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="zero_denial",
     version="1",
-    looks_for="Sessions whose record holds approval requests, with at least one approved by the person and none refused.",
+    looks_for="Sessions whose record holds approval requests, with at least one approved by the person and none "
+    "refused.",
     evidence="Every approved call.",
     near_misses=(
         "a session in which nothing was asked",

@@ -1,0 +1,241 @@
+"""How good the detectors are: precision, recall and F1 on labelled sessions, with intervals.
+
+Pure: labels, detections and turns go in, rows of the `scorecard` table come out. What does not belong here: reading
+labels
+(gold.py) and running detectors.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+
+from codex_loop_assets.measure.truth import LabelledMoment, Truth
+from codex_loop_assets.settings import section
+from codex_loop_assets.tables import SCORECARD
+
+Matching = Literal["exact", "near"]
+JUDGES = ("local_judge", "llm_judge", "regex_baseline")
+# A place in a thread: the index of the user message whose turn a record lies in; every index at once for a whole
+# session.
+Span = tuple[float, float]
+EVERYWHERE: Span = (float("-inf"), float("inf"))
+
+
+@dataclass
+class _Tally:
+    """Counts of one session for one row: labelled moments and those found, findings and those that are right."""
+
+    labelled: int = 0
+    found: int = 0
+    findings: int = 0
+    right: int = 0
+
+
+@dataclass
+class _Labels:
+    """Labels of one thread for one row, as spans of user messages: the base of recall, those that make a finding right
+    (unsure ones too), and those that take it out of the count."""
+
+    wanted: set[Span] = field(default_factory=set)
+    accepted: set[Span] = field(default_factory=set)
+    undecided: set[Span] = field(default_factory=set)
+
+
+def scorecard(
+    truth: Truth,
+    detections: pl.DataFrame,
+    turns: pl.DataFrame,
+    detectors: Iterable[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> pl.DataFrame:
+    """Rows of the `scorecard` table for these labels.
+
+    `detections` has the columns of that table (other sessions' rows are ignored); `turns` places records among the
+    user's
+    messages. Scored are `detectors` (default: those in `detections`) and "all" together, per category, any_friction and
+    any_delight, per language and over all. A rule is held to what rules can observe, a judge to what judges can.
+    """
+    settings = section("scorecard") if settings is None else settings
+    places = _Places(turns, settings["same_message_records"])
+    seen = detections.filter(pl.col("thread_id").is_in(list(truth.languages))).to_dicts()
+    names = sorted(set(detectors) if detectors is not None else {row["detector"] for row in seen})
+    rows: list[dict[str, Any]] = []
+    for detector in [*names, "all"]:
+        own = [row for row in seen if detector in (row["detector"], "all")]
+        labels = [moment for moment in truth.moments if _could_observe(detector, moment)]
+        undecided = [moment for moment in truth.undecided if _could_observe(detector, moment)]
+        for category in _categories(labels, own):
+            for matching in ("exact", "near"):
+                slack = settings["near_messages"] if matching == "near" else 0
+                tallies = _tallies(truth, category, own, labels, undecided, places, slack)
+                rows += _rows(truth, detector, category, matching, own, tallies, settings)
+    return SCORECARD.frame(rows)
+
+
+def _could_observe(detector: str, moment: LabelledMoment) -> bool:
+    if detector == "all":
+        return True
+    return moment.observed_by == ("semantic" if detector in JUDGES else "mechanical")
+
+
+def _categories(labels: list[LabelledMoment], findings: list[dict[str, Any]]) -> list[str]:
+    named = {moment.category for moment in labels} | {row["category"] for row in findings}
+    return [*sorted(named), "any_friction", "any_delight"]
+
+
+def _counts_for(category: str, name: str, signal_type: str) -> bool:
+    return category == name or category == f"any_{signal_type}"
+
+
+def _tallies(
+    truth: Truth,
+    category: str,
+    findings: list[dict[str, Any]],
+    labels: list[LabelledMoment],
+    undecided: list[LabelledMoment],
+    places: _Places,
+    slack: int,
+) -> dict[str, _Tally]:
+    """Per labelled session, what was found and what was right. A message is one moment per category, however often
+    labelled."""
+    threads: dict[str, _Labels] = {thread: _Labels() for thread in truth.languages}
+    for moment in labels:
+        if _counts_for(category, moment.category, moment.type):
+            span = places.of_label(moment)
+            threads[moment.thread_id].accepted.add(span)
+            if moment.confident:
+                threads[moment.thread_id].wanted.add(span)
+    for moment in undecided:
+        if _counts_for(category, moment.category, moment.type) and moment.thread_id in threads:
+            threads[moment.thread_id].undecided.add(places.of_label(moment))
+    spans: dict[str, set[Span]] = {thread: set() for thread in truth.languages}
+    for row in findings:
+        if _counts_for(category, row["category"], row["type"]):
+            spans[row["thread_id"]].add(places.of_detection(row))
+    return {thread: _tally(threads[thread], spans[thread], slack) for thread in truth.languages}
+
+
+def _tally(labels: _Labels, findings: set[Span], slack: int) -> _Tally:
+    right = {span for span in findings if any(_meet(span, label, slack) for label in labels.accepted)}
+    wrong = {span for span in findings - right if not any(_meet(span, label, slack) for label in labels.undecided)}
+    found = sum(any(_meet(span, label, slack) for span in findings) for label in labels.wanted)
+    return _Tally(len(labels.wanted), found, len(right) + len(wrong), len(right))
+
+
+def _meet(one: Span, other: Span, slack: int) -> bool:
+    return one[0] - slack <= other[1] and other[0] <= one[1] + slack
+
+
+class _Places:
+    """Which user message a record belongs to, for any record of any thread."""
+
+    def __init__(self, turns: pl.DataFrame, same_message_records: int) -> None:
+        self._slack = same_message_records
+        self._starts: dict[tuple[str, int], list[int]] = {}
+        self._first: dict[tuple[str, int], int] = {}
+        ordered = turns.select("thread_id", "run", "seq_start", "turn_index").sort("thread_id", "run", "seq_start")
+        for thread, run, seq, index in ordered.iter_rows():
+            self._starts.setdefault((thread, run), []).append(seq)
+            self._first.setdefault((thread, run), index)
+
+    def of_record(self, thread_id: str, run: int, seq: int, slack: int = 0) -> float:
+        """Index of the message before or at the record, or of the one that follows within `slack` records."""
+        starts = self._starts.get((thread_id, run), [])
+        after = bisect.bisect_right(starts, seq)
+        if after < len(starts) and starts[after] - seq <= slack:
+            after += 1
+        return self._first.get((thread_id, run), 0) + max(after - 1, -1)
+
+    def of_label(self, moment: LabelledMoment) -> Span:
+        if moment.scope == "session":
+            return EVERYWHERE
+        # A label on a message may name any of the records that hold it, of which the turn begins with one.
+        slack = self._slack if moment.observed_by == "semantic" else 0
+        found = [self.of_record(moment.thread_id, moment.run, seq, slack) for seq in moment.seqs]
+        return (min(found), max(found))
+
+    def of_detection(self, row: Mapping[str, Any]) -> Span:
+        start = self.of_record(row["thread_id"], row["run"], row["seq_start"])
+        return (start, max(start, self.of_record(row["thread_id"], row["run"], row["seq_end"])))
+
+
+def _rows(
+    truth: Truth,
+    detector: str,
+    category: str,
+    matching: Matching,
+    findings: list[dict[str, Any]],
+    tallies: dict[str, _Tally],
+    settings: Mapping[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """One row per language and one over all, where anything is labelled or found."""
+    version = _version([row for row in findings if _counts_for(category, row["category"], row["type"])])
+    for language in ["all", *sorted(set(truth.languages.values()))]:
+        chosen = [tally for thread, tally in tallies.items() if language in ("all", truth.languages[thread])]
+        if language != "all" and not any(tally.labelled or tally.findings for tally in chosen):
+            continue
+        numbers = _numbers(chosen, settings)
+        bar = settings["category_bars"].get(category, settings["bars"].get(detector))
+        precision = numbers["precision"]
+        yield {
+            "truth": truth.name,
+            "detector": detector,
+            "category": category,
+            "language": language,
+            "matching": matching,
+            **numbers,
+            "bar": bar,
+            "above_bar": None if precision is None or bar is None else precision >= bar,
+            "detector_version": version,
+        }
+
+
+def _numbers(tallies: list[_Tally], settings: Mapping[str, Any]) -> dict[str, Any]:
+    labelled, found = sum(t.labelled for t in tallies), sum(t.found for t in tallies)
+    findings, right = sum(t.findings for t in tallies), sum(t.right for t in tallies)
+    precision, recall = (right / findings if findings else None), (found / labelled if labelled else None)
+    f1 = None
+    if precision is not None and recall is not None:
+        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    precision_low, precision_high = _interval([(t.right, t.findings) for t in tallies], settings)
+    recall_low, recall_high = _interval([(t.found, t.labelled) for t in tallies], settings)
+    return {
+        "true_positives": found if labelled else right,
+        "false_positives": findings - right,
+        "false_negatives": labelled - found,
+        "precision": precision,
+        "precision_low": precision_low,
+        "precision_high": precision_high,
+        "recall": recall,
+        "recall_low": recall_low,
+        "recall_high": recall_high,
+        "f1": f1,
+    }
+
+
+def _interval(pairs: list[tuple[int, int]], settings: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """95 % percentile interval of sum(hits) / sum(total), resampling sessions; sessions without a total add nothing."""
+    import numpy as np
+
+    counted = [(hits, total) for hits, total in pairs if total]
+    if not counted:
+        return None, None
+    source = np.random.default_rng(settings["seed"])
+    draws = source.integers(0, len(counted), size=(settings["resamples"], len(counted)))
+    sums = np.asarray(counted, dtype=float)[draws].sum(axis=1)
+    low, high = np.percentile(sums[:, 0] / sums[:, 1], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _version(findings: list[dict[str, Any]]) -> str:
+    """The detector version, or a hash that stands for several; "none" where nothing was found."""
+    versions = sorted({row["detector_version"] for row in findings})
+    if len(versions) <= 1:
+        return versions[0] if versions else "none"
+    return "several/" + hashlib.sha256("\n".join(versions).encode()).hexdigest()[:8]

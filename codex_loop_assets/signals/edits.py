@@ -1,0 +1,102 @@
+"""The agent's edits by patch, file by file: which lines each took away and which it put there.
+
+What belongs here: reading applied patches. What does not: what a pattern of edits means. Edits made by shell commands
+are
+invisible in every record Codex writes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from codex_loop_assets.signals.model import CanonTables
+
+_FILE_HEADER = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$")
+# Braces, blank lines and the like come and go without meaning.
+_MEANINGFUL = re.compile(r"\w.*\w.*\w")
+
+
+@dataclass(frozen=True)
+class FileEdit:
+    """One file's part of one applied patch; lines without their indentation, insignificant ones left out."""
+
+    call: dict[str, Any]
+    path: str
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+
+
+def applied_patches(canon: CanonTables) -> pl.DataFrame:
+    """Applied apply_patch calls of the agent in order, without their outputs."""
+    applied = (pl.col("name") == "apply_patch") & pl.col("success").fill_null(False)
+    return (
+        canon.tool_calls.filter(applied & (pl.col("actor") != "user"))
+        .select(
+            "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at", "changes", "arguments"
+        )
+        .sort("thread_id", "run", "seq_start")
+    )  # fmt: skip
+
+
+def edits_by_file(patches: pl.DataFrame) -> dict[str, list[FileEdit]]:
+    """Edits of each path in order, from rows of `applied_patches`."""
+    found: dict[str, list[FileEdit]] = {}
+    for call in patches.to_dicts():
+        for edit in _edits(call):
+            found.setdefault(edit.path, []).append(edit)
+    return found
+
+
+def _edits(call: dict[str, Any]) -> Iterator[FileEdit]:
+    changes = json.loads(call["changes"]) if call["changes"] else {}
+    for path, change in changes.items():
+        if not isinstance(change, dict):
+            continue
+        if isinstance(change.get("unified_diff"), str):
+            lines = change["unified_diff"].splitlines()
+            removed, added = _side(lines, "-"), _side(lines, "+")
+        else:
+            content = _meaningful(str(change.get("content") or "").splitlines())
+            removed, added = ((), content) if change.get("type") == "add" else (content, ())
+        yield FileEdit(call, path, removed, added)
+    if not changes and call["arguments"]:
+        yield from _edits_of_patch_text(call, _patch_text(call["arguments"]))
+
+
+def _edits_of_patch_text(call: dict[str, Any], text: str) -> Iterator[FileEdit]:
+    """Edits read from the patch that the model wrote, where the record holds no changes."""
+    path, lines = "", []
+    for line in [*text.splitlines(), "*** Update File: end"]:
+        header = _FILE_HEADER.match(line)
+        if header is None:
+            lines.append(line)
+            continue
+        if path:
+            yield FileEdit(call, path, _side(lines, "-"), _side(lines, "+"))
+        path, lines = header[2].strip(), []
+
+
+def _patch_text(arguments: str) -> str:
+    """The patch inside a call's arguments, which are the patch itself, or JSON that holds it."""
+    if not arguments.lstrip().startswith("{"):
+        return arguments
+    try:
+        values = json.loads(arguments)
+    except ValueError:
+        return arguments
+    found = [value for value in values.values() if isinstance(value, str) and "*** Begin Patch" in value]
+    return found[0] if found else ""
+
+
+def _side(lines: list[str], sign: str) -> tuple[str, ...]:
+    return _meaningful([line[1:] for line in lines if line.startswith(sign) and not line.startswith(sign * 3)])
+
+
+def _meaningful(lines: list[str]) -> tuple[str, ...]:
+    return tuple(line.strip() for line in lines if _MEANINGFUL.search(line))

@@ -1,0 +1,81 @@
+"""first_attempt_success: the first change passed its first check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from codex_loop_assets.signals.checks import taken_back, work
+from codex_loop_assets.signals.command_line import shortened
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.reading import during, top_level, with_request
+from codex_loop_assets.signals.rules.rule import rule
+
+
+@rule(
+    category="first_attempt_success",
+    version="1",
+    looks_for="Sessions of a person in which, in the first turn with an edit, the first test, build or other "
+    "check after "
+    "the edit passed and none failed.",
+    evidence="The first edit and the check that passed.",
+    near_misses=(
+        "an edit that nothing checked",
+        "a check that passed before the edit only",
+        "a test run that ran no test",
+        "a check that failed first, or failed later in the turn",
+        "a turn that was interrupted, undone or rolled back",
+    ),
+    needs=("exit_codes", "patch_results"),
+)
+def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
+    human = top_level(canon).filter(pl.col("human"))
+    if human.is_empty():
+        return []
+    seen = canon.only(human["thread_id"])
+    turns = {(turn["thread_id"], turn["run"], turn["seq_start"]): turn for turn in seen.turns.to_dicts()}
+    placed = with_request(seen, work(seen), "seq_start")
+    moments = []
+    for _, group in placed.group_by("thread_id", maintain_order=True):
+        steps = group.to_dicts()
+        first_edit = next((step for step in steps if step["what"] == "edit"), None)
+        if first_edit is None:
+            continue
+        turn = turns.get((first_edit["thread_id"], first_edit["run"], first_edit["request_seq"]))
+        if turn is not None and turn["human"] and not taken_back(turn):
+            moments += _moment(first_edit, [step for step in steps if _in_turn(step, first_edit)])
+    return moments
+
+
+def _in_turn(step: Mapping[str, Any], edit: Mapping[str, Any]) -> bool:
+    return (step["run"], step["request_seq"]) == (edit["run"], edit["request_seq"]) and step["seq_start"] > edit[
+        "seq_start"
+    ]
+
+
+def _moment(edit: Mapping[str, Any], later: list[dict[str, Any]]) -> list[Moment]:
+    checks = [step for step in later if step["what"] in ("check_passed", "check_failed")]
+    if not checks or any(step["what"] == "check_failed" for step in checks):
+        return []
+    check = checks[0]
+    return [
+        Moment(
+            thread_id=edit["thread_id"],
+            run=edit["run"],
+            turn_id=edit["turn_id"],
+            call_id=check["call_id"],
+            seq_start=edit["seq_start"],
+            seq_end=check["seq_end"],
+            occurred_at=check["occurred_at"],
+            severity=1,
+            confidence=0.7,
+            description=f"The agent's first edit passed its first check `{shortened(check['command'], 90)}`"
+            + during(edit["request"]),
+            evidence=(
+                Evidence(edit["seq_start"], edit["call_id"]),
+                Evidence(check["seq_end"], check["call_id"], check["command"]),
+            ),
+        )
+    ]
