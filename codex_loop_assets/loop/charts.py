@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+ZERO, OPEN = ' class="zero"', ' class="open"'
 _WIDTH, _HEIGHT, _PAD = 120, 28, 2
 
 
@@ -22,7 +23,7 @@ def sparkline(values: Sequence[float], what: str, kind: str) -> Markup:
     width = max(1.0, min(9.0, step - 1.2))
     columns = "".join(
         f'<rect x="{index * step + (step - width) / 2:.1f}" y="{_HEIGHT - _height(value, top):.1f}" width="{width:.1f}"'
-        f' height="{_height(value, top):.1f}" rx="0.8"{"" if value else " class=zero"}/>'
+        f' height="{_height(value, top):.1f}" rx="0.8"{ZERO if not value else ""}/>'
         for index, value in enumerate(values)
     )
     label = f"{what}: {', '.join(f'{value:g}' for value in values)}"
@@ -74,7 +75,7 @@ def trend_line(points: Sequence[tuple[str, float, float, float, bool]], what: st
     lower = [place(index, point[2]) for index, point in enumerate(points)]
     line = [place(index, point[1]) for index, point in enumerate(points)]
     dots = "".join(
-        f'<circle cx="{at.split()[0]}" cy="{at.split()[1]}" r="2.4"{"" if point[4] else " class=open"}/>'
+        f'<circle cx="{at.split()[0]}" cy="{at.split()[1]}" r="2.4"{"" if point[4] else OPEN}/>'
         for at, point in zip(line, points, strict=True)
     )
     summary = f"{what}, {points[0][0]} to {points[-1][0]}: last {points[-1][1]:.0%} ({points[-1][2]:.0%} to {points[-1][3]:.0%})"

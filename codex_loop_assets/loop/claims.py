@@ -56,7 +56,7 @@ class Finding:
     """Why a ticket does not stand: the claim (or `advice`) it is about, and what is wrong in words."""
 
     claim_id: str
-    problem: str
+    message: str
 
 
 def run(claims: Iterable[Claim], frames: Mapping[str, pl.DataFrame]) -> list[Finding]:

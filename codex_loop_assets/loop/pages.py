@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 
 @cache
@@ -22,3 +23,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def markdown_html(text: str) -> Markup:
+    """A ticket's Markdown as HTML. Raw HTML in it stays text; headings get the ids that its own links point to."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(text)
+    for position, token in enumerate(tokens):
+        if token.type == "heading_open":
+            token.attrSet("id", tokens[position + 1].content.lower().replace(" ", "-"))
+    return Markup(parser.renderer.render(tokens, parser.options, {}))

@@ -53,14 +53,14 @@ def test_a_claim_can_reach_no_file(tmp_path):
     secret.write_text("a\n1\n")
     claim = claims.Claim("C1", "x", f"SELECT count(*) FROM read_csv('{secret}')", 1)
     [finding] = claims.run([claim], {})
-    assert "the query fails" in finding.problem
+    assert "the query fails" in finding.message
 
 
 def test_generic_advice_is_rejected():
     ticket = build(world.frames())
     fact = ticket.advice.suggestions[0].facts
     generic = Advice((Suggestion("Improve error handling and follow best practices.", fact, ("C1",)),), "some model")
-    problems = [finding.problem for finding in claims.check(ticket.claims, generic, world.frames(), SETTINGS)]
+    problems = [finding.message for finding in claims.check(ticket.claims, generic, world.frames(), SETTINGS)]
     assert any("generic words" in problem for problem in problems)
     assert any("no fact of the evidence" in problem for problem in problems)
     assert claims.check(ticket.claims, Advice((), "templates"), world.frames(), SETTINGS)
@@ -121,7 +121,7 @@ def test_a_merged_cluster_closes_its_own_ticket_and_leaves_a_shared_one_to_the_h
     assert build(shared, opened.events).frame.height == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.text(max_size=60))
 def test_trace_text_never_breaks_out_of_the_markdown(text):
     frames = world.frames(affected=4)
