@@ -53,7 +53,9 @@ def build(
             "utf-8", "replace"
         ),
         "task.toml": configuration(name, candidate.words.split("\n", 1)[0][:200], metadata, settings),
-        **_under("environment", environment.files(made, settings["workdir"], candidate.before)),
+        **_under(
+            "environment", environment.files(made, settings["workdir"], candidate.before, candidate.start_patches)
+        ),
         **_under("tests", verifier.files(candidate.verification, candidate.after, candidate.changed, settings)),
         **_under("solution", solution_files(candidate.patch, settings)),
     }
@@ -95,7 +97,7 @@ def _metadata(
         "source_repository": redact(session["repository"] or "", thread) or None,
         "source_repo_url": redact(session["repository_url"] or "", thread) or None,
         "source_commit_hash": candidate.start.commit,
-        "source_starting_diff": candidate.start.starting_diff,
+        "source_starting_diff": bool(candidate.start.starting_diff.strip()),
         "environment_kind": made.kind,
         "language": made.language,
         "verifier_kind": candidate.verifier_kind,

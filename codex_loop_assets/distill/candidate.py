@@ -46,6 +46,7 @@ class Candidate:
     solution_thread: str
     redacted_files: tuple[str, ...]
     note: str = ""
+    start_patches: tuple[bytes, ...] = ()
 
     @property
     def solution_from(self) -> str:
@@ -144,6 +145,7 @@ def assemble(
         raise NotDistillable("the edits leave no change")
     with repository.scratch_store() as store:
         patch = store.diff(before, after)
+        patches = _start_patches(store, start, before, segment, redact, settings) if start.kind == "clone" else ()
     try:
         words = instruction.request(segment, signals, _added_lines(patch), settings["instruction"], redact)
     except instruction.NoInstruction as error:
@@ -163,7 +165,17 @@ def assemble(
         solution_thread=end.thread_id,
         redacted_files=tuple(sorted(set(hidden) | set(hidden_after))),
         note=note,
+        start_patches=patches,
     )
+
+
+def _start_patches(
+    store: repository.Store, start: Start, before: Tree, segment: Segment, redact: Redact, settings: Mapping[str, Any]
+) -> tuple[bytes, ...]:
+    """What a fresh clone lacks: the starting diff, and what the session had changed before the segment."""
+    first, _ = redacted(start.first, segment.thread_id, redact, settings)
+    diff = redact(start.starting_diff.decode("utf-8", "replace"), segment.thread_id).encode("utf-8", "replace")
+    return diff, store.diff(first, before)
 
 
 def _verification(

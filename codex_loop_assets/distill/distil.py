@@ -22,9 +22,9 @@ from codex_loop_assets.distill.candidate import NotDistillable, assemble, candid
 from codex_loop_assets.distill.dataset import replace_dataset
 from codex_loop_assets.distill.environment import UnsafeName
 from codex_loop_assets.distill.later import solutions
-from codex_loop_assets.distill.replay import ReplayError, steps
+from codex_loop_assets.distill.replay import ReplayError, Step, steps
 from codex_loop_assets.distill.segment import Row, Segment, place, segments
-from codex_loop_assets.distill.start import NoStart, Redact, Start, hermetic, starting_diff
+from codex_loop_assets.distill.start import NoStart, Redact, Start, hermetic, starting_diff, without_repository
 from codex_loop_assets.distill.task import slug
 from codex_loop_assets.distill.tree import UnsafePath
 from codex_loop_assets.settings import section
@@ -172,22 +172,26 @@ def _built(
     session = _rows(canon.sessions, segment.thread_id)[0]
     calls = sorted(_rows(canon.tool_calls, segment.thread_id), key=place)
     applied = steps(calls, _rows(canon.turns, segment.thread_id))
-    start = _start(session, segment, applied, around)
+    start = _start(session, segment, applied, calls, around)
     known = [signal for signal in signals.iter_rows(named=True) if signal["thread_id"] == segment.thread_id]
     later = solutions(segment, session, start.root, canon, signals, around.settings)
-    end = ending(segment, start, applied, calls, later, known, around.settings)
+    try:
+        end = ending(segment, start, applied, calls, later, known, around.settings)
+    except ReplayError as error:
+        if start.kind == "hermetic":
+            raise
+        raise NoStart(f"the repository is not at hand, and the trace does not show all that was edited: {error}") from error
     candidate = assemble(segment, start, end, known, around.redact, around.settings)
     return build(cluster_id, candidate, session, calls, around.redact, set_kind, around.settings)
 
 
-def _start(session: Row, segment: Segment, applied: list, around: Surroundings) -> Start:
+def _start(session: Row, segment: Segment, applied: list[Step], calls: list[Row], around: Surroundings) -> Start:
     source = repository.find(around.repositories, session["repository_url"], session["repository"], session["cwd"])
+    diff = starting_diff(session, around.codex_homes)
     if source is None:
-        raise NoStart("the repository is not at hand")
+        return without_repository(session, segment, applied, calls, diff, around.settings)
     cache = around.home / "cache" / "repositories"
-    return hermetic(
-        session, segment, applied, source, cache, starting_diff(session, around.codex_homes), around.settings
-    )
+    return hermetic(session, segment, applied, source, cache, diff, around.settings)
 
 
 def _built_columns(built: Built) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,7 @@ from codex_loop_assets.distill.tree import Tree, archive
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,254}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_URL = re.compile(
-    r"(https?|ssh|git)://[A-Za-z0-9][A-Za-z0-9._~:/@%+-]*|[A-Za-z0-9_.-]+@[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._~/+-]*"
-)
+_URL = re.compile(r"(https?|git)://[A-Za-z0-9][A-Za-z0-9._~:/%+-]*")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 BASE_IMAGE_VARIABLE = "CODEX_LOOP_BASE_IMAGE"
@@ -106,8 +104,14 @@ def _setup_line(command: str, settings: Mapping[str, Any]) -> str | None:
     return shell_line(simple[0]) if any(f"{simple[0].line} ".startswith(f"{start} ") for start in starts) else None
 
 
-def files(environment: Environment, workdir: str, workspace: Tree, patch: bytes = b"") -> dict[str, bytes]:
-    """The files under environment/, by path. For a clone, `patch` holds what the start differs from the commit by."""
+def safe_url(url: str) -> bool:
+    """Whether the address may stand in a Dockerfile."""
+    return _URL.fullmatch(url) is not None
+
+
+def files(environment: Environment, workdir: str, workspace: Tree, patches: Sequence[bytes] = ()) -> dict[str, bytes]:
+    """The files under environment/, by path. For a clone, `patches` are what the start differs from the commit by."""
+    series = [patch for patch in patches if patch.strip()]
     context = {
         "base_image": _checked(_IMAGE, environment.base_image),
         "packages": [_checked(_PACKAGE, name) for name in environment.packages],
@@ -116,16 +120,14 @@ def files(environment: Environment, workdir: str, workspace: Tree, patch: bytes 
         "clone": environment.kind == "clone",
         "url": _checked(_URL, environment.url) if environment.kind == "clone" else None,
         "commit": _checked(_COMMIT, environment.commit) if environment.kind == "clone" else None,
-        "patched": bool(patch.strip()),
+        "patches": [f"start-{number}.patch" for number in range(len(series))],
     }
     result = {"Dockerfile": render("Dockerfile.jinja", context)}
     if environment.setup:
         result["setup.sh"] = render("setup.sh.jinja", context)
-    if environment.kind != "clone":
-        result["workspace.tar"] = archive(workspace)
-    elif patch.strip():
-        result["start.patch"] = patch
-    return result
+    if environment.kind == "clone":
+        return result | {f"start-{number}.patch": patch for number, patch in enumerate(series)}
+    return result | {"workspace.tar": archive(workspace)}
 
 
 def _checked(pattern: re.Pattern[str], value: str | None) -> str:

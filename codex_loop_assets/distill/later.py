@@ -48,7 +48,9 @@ def solutions(
                 continue
             work = _Work(candidate, canon, there, settings)
             if work.proof and work.steps and _same_problem(own, work, settings):
-                done = tuple(step for step in work.steps if step.at < work.proof.passed_at)
+                # In the same thread, what was tried in between stands in the files too.
+                begun = segment.start if thread == segment.thread_id else candidate.start
+                done = tuple(step for step in work.applied if begun <= step.at < work.proof.passed_at)
                 yield Later(candidate, other, done, work.proof)
 
 
@@ -58,8 +60,8 @@ class _Work:
     def __init__(self, segment: Segment, canon: CanonTables, root: str, settings: Mapping[str, Any]) -> None:
         calls = sorted(_rows(canon.tool_calls, segment.thread_id), key=place)
         self.words = set(_WORD.findall(segment.turns[0]["user_message"].lower()))
-        applied = steps(calls, _rows(canon.turns, segment.thread_id))
-        self.steps = [step for step in applied if segment.start <= step.at <= segment.end]
+        self.applied = steps(calls, _rows(canon.turns, segment.thread_id))
+        self.steps = [step for step in self.applied if segment.start <= step.at <= segment.end]
         own = [call for call in calls if segment.start <= place(call) <= segment.end]
         self.runs = checks.outcomes(own, root, settings)
         self.proof = checks.choose(self.runs, [step.at for step in self.steps])

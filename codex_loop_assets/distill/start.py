@@ -8,15 +8,20 @@ What belongs here: choosing and reading the starting state, redaction of it. Wha
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from codex_loop_assets.distill import repository
+from codex_loop_assets.distill.environment import safe_url
 from codex_loop_assets.distill.replay import Step, replay, root_of
 from codex_loop_assets.distill.segment import Row, Segment
+from codex_loop_assets.distill.trace_files import known_files
 from codex_loop_assets.distill.tree import Entry, Tree, safe_path, size
+
+_SCP = re.compile(r"(?:ssh://)?git@([^:/]+)[:/](.+)")
 
 Redact = Callable[[str, str], str]
 
@@ -27,13 +32,18 @@ class NoStart(ValueError):
 
 @dataclass(frozen=True)
 class Start:
-    """The starting state: `root` is where the repository stood in the session, `commit` what it was based on."""
+    """The starting state: `root` is where the repository stood in the session, `commit` what it was based on.
+
+    For a clone, `tree` and `first` (the same files when the session began) hold only what the trace shows of it.
+    """
 
     kind: str
     tree: Tree
     root: str
     commit: str | None
-    starting_diff: bool
+    starting_diff: bytes = b""
+    url: str | None = None
+    first: Tree = field(default_factory=dict)
 
 
 def hermetic(
@@ -59,7 +69,37 @@ def hermetic(
             tree = store.apply(tree, diff)
     root = root_of(session["cwd"], steps, tree)
     before = [step for step in steps if step.at < segment.start]
-    return Start("hermetic", replay(tree, before, root), root, commit, bool(diff.strip()))
+    return Start("hermetic", replay(tree, before, root), root, commit, diff)
+
+
+def without_repository(
+    session: Row, segment: Segment, steps: list[Step], calls: list[Row], diff: bytes, settings: Mapping[str, Any]
+) -> Start:
+    """The start where no repository is at hand: a clone of its public address, else the files that the trace shows.
+
+    Raises NoStart.
+    """
+    if not session["cwd"]:
+        raise NoStart("the session records no working directory")
+    root = posixpath.normpath(session["cwd"])
+    known = known_files(calls, steps, segment.start, segment.end, root)
+    commit = session["base_sha"] if diff.strip() and session["base_sha"] else session["commit_hash"]
+    for kind in settings["environment"]["without_repository"]:
+        url = clone_url(session["repository_url"])
+        if kind == "clone" and url and commit:
+            return Start("clone", known.start, root, commit, diff, url, known.first)
+        if kind == "replayed" and known.start:
+            return Start("replayed", known.start, root, None)
+    raise NoStart("the repository is not at hand, and the trace shows no file in whole")
+
+
+def clone_url(url: str | None) -> str | None:
+    """The address anybody can clone from without a key: https as it is, `git@host:path` as https; None for others."""
+    if not url:
+        return None
+    scp = _SCP.fullmatch(url)
+    plain = f"https://{scp.group(1)}/{scp.group(2)}" if scp else url
+    return plain if plain.startswith(("https://", "http://", "git://")) and safe_url(plain) else None
 
 
 def starting_diff(session: Row, codex_homes: Mapping[str, Path]) -> bytes:

@@ -75,7 +75,7 @@ def test_without_the_repository_the_row_says_so(tmp_path):
     session, _ = calc_world(tmp_path / "calc")
     (row,) = distilled(tmp_path, session, {}).to_dicts()
     assert row["stage"] == "segment"
-    assert row["reason"] == "the repository is not at hand"
+    assert row["reason"].startswith("the repository is not at hand")
 
 
 def test_every_member_signal_is_in_exactly_one_row(tmp_path):
