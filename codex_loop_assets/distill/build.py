@@ -4,6 +4,7 @@ evidence.
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Mapping
@@ -28,6 +29,14 @@ class Built:
     task: Task
     environment: Environment
     metadata: Mapping[str, Any]
+
+    @property
+    def substance(self) -> str:
+        """Hash of what the task demands: its environment, verifier and solution, whoever asked for it in which
+        words.
+        """
+        parts = sorted((path, data) for path, data in self.task.files.items() if "/" in path)
+        return hashlib.sha256(b"".join(path.encode() + b"\0" + data for path, data in parts)).hexdigest()
 
 
 def build(

@@ -78,7 +78,7 @@ def distil_cluster(
         row, task = _segment_row(cluster_id, segment, canon, known, around, set_kind, skip=index >= limit)
         rows.append(row)
         built += [task] if task else []
-    built.sort(key=lambda item: item.task.directory)
+    rows, built = _without_repetition(rows, built)
     folder = home / "harbor" / "datasets" / _folder(cluster_id)
     description = f"Tasks distilled from {members.height} signals of cluster {cluster_id}"
     name = f"{around.settings['organisation']}/{slug(cluster_id, 60)}"
@@ -91,6 +91,31 @@ def distil_cluster(
             directory = row.pop("directory")
             row |= {"task_dir": f"{relative}/{directory}", "dataset_dir": relative, "digest": digests[directory]}
     return HARBOR_DATASETS.frame(rows)
+
+
+def _without_repetition(rows: list[dict[str, Any]], built: list[Built]) -> tuple[list[dict[str, Any]], list[Built]]:
+    """Each task once: the same start, change and check in two sessions prove one thing. Tasks in order of directory."""
+    first: dict[str, Built] = {}
+    same: dict[str, str] = {}
+    for item in built:
+        kept = first.setdefault(item.substance, item)
+        if kept is not item:
+            same[item.candidate.candidate_id] = kept.task.name
+    for row in rows:
+        if row["candidate_id"] in same:
+            kept_columns = (
+                "cluster_id",
+                "candidate_id",
+                "signal_ids",
+                "thread_id",
+                "run",
+                "seq_start",
+                "seq_end",
+                "set_kind",
+            )
+            reason = f"the same work as {same[row['candidate_id']]}"
+            rows[rows.index(row)] = {key: row[key] for key in kept_columns} | {"stage": "candidate", "reason": reason}
+    return rows, sorted(first.values(), key=lambda item: item.task.directory)
 
 
 def _telling(segment: Segment) -> tuple:
@@ -180,7 +205,9 @@ def _built(
     except ReplayError as error:
         if start.kind == "hermetic":
             raise
-        raise NoStart(f"the repository is not at hand, and the trace does not show all that was edited: {error}") from error
+        raise NoStart(
+            f"the repository is not at hand, and the trace does not show all that was edited: {error}"
+        ) from error
     candidate = assemble(segment, start, end, known, around.redact, around.settings)
     return build(cluster_id, candidate, session, calls, around.redact, set_kind, around.settings)
 

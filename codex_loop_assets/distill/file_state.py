@@ -17,7 +17,7 @@ from typing import Any
 from codex_loop_assets.distill.render import render
 from codex_loop_assets.distill.tree import Tree
 
-_WORD = re.compile(r"[^\W_]+(?:\.\d+)*")
+_WORD = re.compile(r"\d+(?:\.\d+)+|\w+(?:-\w+)*|(?<!\S)-+\w+")
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,53 @@ def expect(before: Tree, after: Tree, paths: tuple[str, ...], words: str, settin
         raise Undetermined(f"{len(paths)} files changed: equal content is no fair demand")
     if any(tree[path].text is None for tree in (before, after) for path in paths if path in tree):
         raise Undetermined("a changed file is not text")
-    added = [line for path in paths for line in _added(before, after, path)]
-    if len(added) > settings["maximum_changed_lines"]:
-        raise Undetermined(f"{len(added)} lines added: equal content is no fair demand")
-    known = set(_words(words)) | {word for path in paths if path in before for word in _words(before[path].text or "")}
-    wanted = [word for line in added for word in _words(line)]
-    share = sum(word in known for word in wanted) / len(wanted) if wanted else 1.0
+    changes = [change for path in paths for change in _line_changes(before, after, path)]
+    if len(changes) > settings["maximum_changed_lines"]:
+        raise Undetermined(f"{len(changes)} lines changed: equal content is no fair demand")
+    spans = [span for old, new in changes for span in _own_words(old, new)]
+    total = sum(len(span) for span in spans)
+    request = _words(words)
+    share = sum(_covered(span, request) for span in spans) / total if total else 0.0
     if share < settings["minimum_determined"]:
         raise Undetermined(f"the request settles only {share:.0%} of the words of the expected content")
     return Expected({path: after[path].data if path in after else None for path in paths})
 
 
-def _added(before: Tree, after: Tree, path: str) -> list[str]:
-    old = (before[path].text or "").split("\n") if path in before else []
-    new = (after[path].text or "").split("\n") if path in after else []
-    return [row[2:] for row in difflib.ndiff(old, new) if row.startswith("+ ")]
+def _line_changes(before: Tree, after: Tree, path: str) -> list[tuple[str, str]]:
+    """Changed lines as (old, new): a replaced line with its successor, an added one with the line it is most like, a
+    removed one with nothing."""
+    old = _text(before, path).split("\n")
+    new = _text(after, path).split("\n")
+    changes = []
+    for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        gone, come = old[i1:i2], new[j1:j2]
+        changes += [(one, other) for one, other in zip(gone, come, strict=False)]
+        changes += [(line, "") for line in gone[len(come) :]]
+        changes += [((difflib.get_close_matches(line, old, 1, 0.6) or [""])[0], line) for line in come[len(gone) :]]
+    return [(one, other) for one, other in changes if one.strip() != other.strip()]
+
+
+def _text(tree: Tree, path: str) -> str:
+    return (tree[path].text or "") if path in tree else ""
+
+
+def _own_words(old: str, new: str) -> list[list[str]]:
+    """Runs of words that the change brought in, or took out without replacement."""
+    one, other = _words(old), _words(new)
+    spans = []
+    for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if kind in ("insert", "replace"):
+            spans.append(other[j1:j2])
+        elif kind == "delete":
+            spans.append(one[i1:i2])
+    return spans
+
+
+def _covered(span: list[str], request: list[str]) -> int:
+    """How many words of the run stand in the request in this order, side by side: its longest common stretch."""
+    return difflib.SequenceMatcher(None, span, request, autojunk=False).find_longest_match().size
 
 
 def _words(text: str) -> list[str]:

@@ -104,6 +104,9 @@ def continues(row: Row, group: list[Row], told: set[tuple[str, int, str | None]]
     if (row["thread_id"], row["run"], row["turn_id"]) in told and row["turn_id"] is not None:
         return True
     words = _words(row["user_message"])
+    text = " ".join(row["user_message"].lower().split())
+    if _opens(words, settings["answer_openings"]) or any(phrase in text for phrase in settings["answer_phrases"]):
+        return True
     if len(words) <= settings["continuation_words"] and _opens(words, settings["continuation_openings"]):
         return True
     request = set(_words(group[0]["user_message"]))
