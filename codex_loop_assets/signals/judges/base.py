@@ -141,9 +141,10 @@ def verify(
 ) -> tuple[tuple[Finding, ...], int]:
     """Findings whose evidence exists, with the type the schema gives their category, and the number rejected.
 
-    Rejected: a category that the schema does not give to judges (unknown, retired, mechanical), a turn that does not exist or holds no words of a person, a quotation that
-    is empty or not part of that message (white space aside). Of several findings of one category about one turn the
-    most confident is kept; the others say the same and are not counted as rejected.
+    Rejected: a category that the schema does not give to judges (unknown, retired, mechanical), a turn that does not
+    exist or holds no words of a person, a quotation that is empty or not part of that message (white space aside). Of
+    several findings of one category about one turn the most confident is kept; the others say the same and are not
+    counted as rejected.
     """
     kept: dict[tuple[int, int, str], Finding] = {}
     rejected = 0

@@ -1,7 +1,7 @@
 """The user's own words in a message: without client wrappers, pasted logs, code and quotations.
 
 Machine text matters too, but only as machine text: the same pasted error twice says that it is still there, whatever
-words it holds. So a message is split into prose and pasted text. What does not belong here: what the words mean (`cues`).
+words it holds. So a message is split into prose and pasted text. What does not belong here: what words mean (`cues`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 @dataclass(frozen=True)
 class Message:
-    """A message split into what the person wrote and what was pasted; the counts say what was taken out of the prose."""
+    """A message split into what the person wrote and what was pasted; the counts say what was taken out of the prose.
 
+    `lines` are the person's lines verbatim, for quotations; `prose` is the same without code, addresses and quotations.
+    """
+
+    lines: tuple[str, ...]
     prose: str
     pasted: str
     quotations: int
@@ -54,6 +58,7 @@ class Splitter:
         prose, inline = _INLINE_CODE.subn(" ", _URL.sub(" ", prose))
         prose, quoted = _QUOTATION.subn(" ", _IMAGE.sub(" ", prose))
         return Message(
+            lines=tuple(line for line in prose_lines if line.strip()),
             prose=prose.strip()[: self._prose_limit].replace("’", "'"),
             pasted="\n".join(pasted)[: self._pasted_limit],
             quotations=quoted,
@@ -79,7 +84,7 @@ class LanguageGuesser:
         return {language: count for language, count in points.items() if count}
 
     def guess(self, prose: str, before: Mapping[str, float], default: str = "en") -> str:
-        """The language of one message, given the points of the session so far, which decide when the message is short."""
+        """The language of one message; the points of the session `before` it decide when it is short."""
         own = self.scores(prose)
         total = {name: 2 * own.get(name, 0.0) + 0.5 * before.get(name, 0.0) for name in {*own, *before}}
         return max(sorted(total), key=lambda name: total[name]) if total else default

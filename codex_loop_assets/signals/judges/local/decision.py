@@ -1,0 +1,34 @@
+"""From log-odds to findings: which categories a message shows, and how sure that is.
+
+Thresholds and calibration are data (section `decision` of config/local_judge.toml). What does not belong here: weights,
+wording, severity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from codex_loop_assets.signals.judges.local.model import ANY_FRICTION, probability
+
+
+def decide(log_odds: Mapping[str, float], settings: Mapping[str, Any]) -> dict[str, float]:
+    """Categories that the message shows, with a calibrated confidence each.
+
+    A friction category needs the message to look like friction at all (`any_friction`), and then either its own
+    threshold or to be the likeliest one: something is wrong, and that is the best name for it. A category that passes
+    its higher threshold `alone` needs no such support. Delight categories stand alone.
+    """
+    margins = {name: log_odds[name] - limit for name, limit in settings["threshold"].items() if name in log_odds}
+    friction = {name: margins[name] for name in settings["friction"]}
+    shown = {name for name, margin in margins.items() if name not in friction and margin >= 0}
+    if log_odds[ANY_FRICTION] >= settings["any_friction"]:
+        shown |= {name for name, margin in friction.items() if margin >= 0}
+        shown.add(max(sorted(friction), key=lambda name: friction[name]))
+    shown |= {name for name, limit in settings["alone"].items() if log_odds[name] >= limit}
+    return {name: _confidence(name, log_odds[name], settings["calibration"]) for name in sorted(shown)}
+
+
+def _confidence(name: str, log_odds: float, calibration: Mapping[str, Mapping[str, float]]) -> float:
+    line = calibration[name]
+    return probability(line["slope"] * log_odds + line["offset"])

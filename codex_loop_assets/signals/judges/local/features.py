@@ -1,0 +1,211 @@
+"""What the judge sees of each message: numbers about its words and its place in the course of the session.
+
+Features come in named groups, so that an ablation can leave one out. All are between about 0 and 3, and none looks at
+the wording beyond the cue groups; the model weighs them. What does not belong here: weights, thresholds, categories.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codex_loop_assets.signals.judges.base import TranscriptTurn
+from codex_loop_assets.signals.judges.local import similarity
+from codex_loop_assets.signals.judges.local.cues import AGENT_GROUPS, GROUPS, AgentCues, Cues
+from codex_loop_assets.signals.judges.local.text import LanguageGuesser, Message, Splitter
+
+_SHOUTED = re.compile(r"\b[A-Z]{3,}\b")
+_STRONG_MARKS = re.compile(r"[!！]{2,}|[?？]{2,}|[?!？！]{2,}")
+_ANGRY_SIGNS = re.compile("[😡😤🤬😭🙄😠💢🤦]|\\[裂开\\]|:\\(|-_-|\\.\\.\\.$|…$")
+_HAPPY_SIGNS = re.compile("[🎉🙏😍👏🥳❤🚀👍👌😊😀😄]|:\\)|:D|\\^\\^|\\bhaha|\\blol")
+_SENTENCE_START = 40
+_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Read:
+    """A message as read: its parts, its language, its cues, and those of the agent's answer to it."""
+
+    turn: TranscriptTurn
+    message: Message
+    language: str
+    cues: Mapping[str, int]
+    opening: Mapping[str, int]
+    answer: Mapping[str, float]
+    grams: frozenset[str]
+    pasted: frozenset[str]
+    names: frozenset[str]
+    words: frozenset[str]
+
+
+class Reader:
+    """Reads the spoken turns of a session and turns each into features."""
+
+    def __init__(self, settings: Mapping[str, Any]):
+        self._splitter = Splitter(settings["text"])
+        self._languages = LanguageGuesser(settings["languages"])
+        self._cues = Cues(settings["cues"])
+        self._agent = AgentCues(settings["agent"])
+
+    def read(self, turns: Sequence[TranscriptTurn]) -> list[Read]:
+        """The turns in order, each with its language told by its own words and those before it."""
+        points: dict[str, float] = {}
+        found = []
+        for turn in turns:
+            message = self._splitter.split(turn.user_message)
+            language = self._languages.guess(message.prose, points)
+            for name, count in self._languages.scores(message.prose).items():
+                points[name] = points.get(name, 0.0) + count
+            found.append(self._read(turn, message, language))
+        return found
+
+    def _read(self, turn: TranscriptTurn, message: Message, language: str) -> Read:
+        return Read(
+            turn=turn,
+            message=message,
+            language=language,
+            cues=self._cues.count(message.prose, language),
+            opening=self._cues.count(message.prose[:_SENTENCE_START], language),
+            answer=self._agent.find(turn.agent_message),
+            grams=similarity.grams(message.prose),
+            pasted=similarity.pasted_lines(message.pasted),
+            names=similarity.names(message.prose + "\n" + message.pasted),
+            words=similarity.words(message.prose),
+        )
+
+
+def features(read: Sequence[Read]) -> list[dict[str, float]]:
+    """One dict per message: `group.name` -> value. Every dict has the same keys."""
+    return [
+        _words(item) | _form(item) | _course(read, index) | _likeness(read, index) | _answer(item) | _mix(read, index)
+        for index, item in enumerate(read)
+    ]
+
+
+def _words(item: Read) -> dict[str, float]:
+    cues = {f"cue.{group}": min(2.0, float(item.cues[group])) for group in GROUPS}
+    opening = {f"opening.{group}": min(1.0, float(item.opening[group])) for group in GROUPS}
+    return cues | opening
+
+
+def _form(item: Read) -> dict[str, float]:
+    prose = item.message.prose
+    length = len(prose)
+    letters = sum(character.isalpha() for character in prose) or 1
+    return {
+        "form.short": float(length < 25),
+        "form.long": float(length > 250),
+        "form.very_long": float(length > 800),
+        "form.no_prose": float(length == 0),
+        "form.lines": min(1.0, prose.count("\n") / 6),
+        "form.question": float(prose.rstrip().endswith(("?", "？"))),
+        "form.any_question": float("?" in prose or "？" in prose),
+        "form.exclaims": float("!" in prose or "！" in prose),
+        "form.strong_marks": float(bool(_STRONG_MARKS.search(prose))),
+        "form.shouts": min(2.0, len(_SHOUTED.findall(prose)) / 2)
+        if sum(map(str.isupper, prose)) / letters > 0.3
+        else 0.0,
+        "form.angry_sign": float(bool(_ANGRY_SIGNS.search(prose))),
+        "form.happy_sign": float(bool(_HAPPY_SIGNS.search(prose))),
+        "form.pasted": float(item.message.pasted_lines > 0),
+        "form.only_pasted": float(item.message.pasted_lines > 0 and length < 15),
+        "form.quotation": float(item.message.quotations > 0),
+        "form.slash": float(prose.startswith("/")),
+    }
+
+
+def _course(read: Sequence[Read], index: int) -> dict[str, float]:
+    before = read[index - 1] if index else None
+    earlier = read[max(0, index - _AHEAD) : index]
+    agent = before.answer if before else dict.fromkeys(AGENT_GROUPS, 0.0)
+    return {
+        "course.first": float(index == 0),
+        **{
+            f"agent.{group}": agent[group]
+            for group in ("claim", "asks", "cannot", "platform", "admits", "diagnoses", "glad")
+        },
+        "course.tools_failed": float(bool(before and before.turn.failed_tools)),
+        "course.aborted": float(bool(before and before.turn.aborted)),
+        "course.rolled_back": float(bool(before and (before.turn.rolled_back or before.turn.undone))),
+        "course.compacted": float(bool(before and before.turn.compacted)),
+        "course.complained": min(2.0, float(sum(_complaint(item) for item in earlier))),
+    }
+
+
+def _complaint(item: Read) -> bool:
+    reports = item.cues["persistence"] or item.cues["failure"] or item.message.pasted_lines
+    return bool((reports and item.answer["diagnoses"]) or item.answer["admits"] or item.answer["reverses"])
+
+
+def _likeness(read: Sequence[Read], index: int) -> dict[str, float]:
+    item, earlier = read[index], read[max(0, index - _AHEAD) : index]
+    first = read[0]
+    answer = earlier[-1].turn.agent_message if earlier else ""
+    likes = [similarity.dice(item.grams, other.grams) for other in earlier] or [0.0]
+    held = [similarity.containment(item.grams, other.grams) for other in (*earlier, first) if other is not item] or [
+        0.0
+    ]
+    pasted = [similarity.containment(item.pasted, other.pasted) for other in earlier] or [0.0]
+    known = frozenset().union(*(other.names for other in (first, *earlier))) if index else frozenset()
+    said = frozenset().union(*(other.words for other in (first, *earlier))) if index else frozenset()
+    after = read[index + 1 : index + 1 + _AHEAD]
+    return {
+        "likeness.chars": max(likes),
+        "likeness.same": float(max(likes) > 0.8),
+        "likeness.held": max(held),
+        "likeness.pasted": max(pasted),
+        "likeness.names": similarity.containment(item.names, known),
+        "likeness.words": similarity.containment(item.words, said),
+        "likeness.new_words": float(bool(item.words)) * (1 - similarity.containment(item.words, said)),
+        "likeness.answer_words": similarity.containment(item.words, similarity.words(answer)),
+        "likeness.answer_names": similarity.containment(item.names, similarity.names(answer)),
+        "likeness.repeated_later": max((similarity.dice(item.grams, other.grams) for other in after), default=0.0),
+    }
+
+
+def _answer(item: Read) -> dict[str, float]:
+    return {f"answer.{group}": item.answer[group] for group in AGENT_GROUPS if group != "asks"} | {
+        "answer.tools_failed": float(item.turn.failed_tools > 0),
+        "answer.aborted": float(item.turn.aborted),
+        "answer.rolled_back": float(item.turn.rolled_back or item.turn.undone),
+        "answer.short": float(len(item.turn.agent_message) < 60),
+    }
+
+
+def _mix(read: Sequence[Read], index: int) -> dict[str, float]:
+    """What only a combination shows: a cue means one thing after a claimed fix and another in a new request."""
+    item = read[index]
+    before = read[index - 1].answer if index else dict.fromkeys(AGENT_GROUPS, 0.0)
+    cue = {group: float(item.cues[group] > 0) for group in GROUPS}
+    answer = item.answer
+    later, question = float(index > 0), float("?" in item.message.prose or "？" in item.message.prose)
+    tells = later * (1 - question) * (1 - cue["request"]) * (1 - cue["success"])
+    sorry = max(answer["admits"], answer["reverses"])
+    claimed = later * before["claim"]
+    return {
+        "mix.persists_told": cue["persistence"] * tells,
+        "mix.persists_diagnosed": cue["persistence"] * later * answer["diagnoses"],
+        "mix.persists_in_request": cue["persistence"] * cue["request"],
+        "mix.reports": max(cue["failure"], cue["persistence"]) * claimed * (1 - cue["request"]),
+        "mix.tells_diagnosed": tells * answer["diagnoses"] * claimed,
+        "mix.tells_short": tells * float(len(item.message.prose) < 60) * claimed,
+        "mix.rejects_admitted": max(cue["contrast"], cue["accuse"], cue["prohibition"]) * later * sorry,
+        "mix.accuses_later": cue["accuse"] * later,
+        "mix.contrast_later": cue["contrast"] * later * (1 - question),
+        "mix.undo_done": cue["undo"] * later * answer["reverses"],
+        "mix.undo_asked": cue["undo"] * later * (1 - question),
+        "mix.giveup_accepted": cue["giveup"] * later * answer["stops"],
+        "mix.asks_only": question * (1 - cue["accuse"]) * (1 - sorry),
+        "mix.asks_tool": question * cue["tool"] * max(answer["platform"], answer["cannot"]),
+        "mix.tool_limits": cue["tool"]
+        * max(answer["platform"], answer["cannot"], before["platform"], before["cannot"]),
+        "mix.praise_taken": max(cue["praise"], cue["thanks"]) * answer["glad"],
+        "mix.praise_failed": cue["praise"] * max(cue["failure"], cue["persistence"]) * later,
+        "mix.time_praised": cue["time"] * max(cue["praise"], answer["glad"]),
+        "mix.answered_question": later * before["asks"] * (1 - question),
+        "mix.works_then_next": cue["success"] * cue["request"],
+        "mix.tone_admitted": cue["tone"] * sorry,
+        "mix.tone_later": cue["tone"] * later,
+    }

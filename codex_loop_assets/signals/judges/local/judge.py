@@ -1,0 +1,88 @@
+"""The local judge: no key, no network, the same answer every time.
+
+It reads the user's words and the course of the session (`features`), weighs them (`model`), decides (`decision`) and
+words its findings (`wording`). Promoted categories are found by likeness (`promoted`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codex_loop_assets import settings as configuration
+from codex_loop_assets.signals.judges.base import Finding, JudgeResult, Transcript
+from codex_loop_assets.signals.judges.local import wording
+from codex_loop_assets.signals.judges.local.cues import Cues
+from codex_loop_assets.signals.judges.local.decision import decide
+from codex_loop_assets.signals.judges.local.features import Read, Reader, features
+from codex_loop_assets.signals.judges.local.model import packaged_text, parse
+from codex_loop_assets.signals.judges.local.promoted import Examples, PromotedDetector, learn
+from codex_loop_assets.signals.judges.local.severity import severity
+from codex_loop_assets.signals.schema import Category, SignalSchema
+
+_CODE_VERSION = "1"
+
+
+class LocalJudge:
+    """Implements `Judge`. `settings` is the section `local_judge`; the version changes with settings and weights."""
+
+    name = "local_judge"
+
+    def __init__(self, settings: Mapping[str, Any] | None = None):
+        self._settings = settings if settings is not None else configuration.section("local_judge")
+        self._reader = Reader(self._settings)
+        self._cues = Cues(self._settings["cues"])
+        self._model = parse(packaged_text())
+        self._learnt: dict[str, PromotedDetector] = {}
+        content = json.dumps(self._settings, sort_keys=True, ensure_ascii=False) + packaged_text()
+        self.version = f"{_CODE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+    def judge(self, transcript: Transcript, schema: SignalSchema) -> JudgeResult:
+        """Findings of the active semantic categories, promoted ones included, one per category and message."""
+        read = self._reader.read(transcript.spoken_turns)
+        values = features(read)
+        wanted = schema.semantic()
+        findings: list[Finding] = []
+        repeats = 0
+        for item, numbers in zip(read, values, strict=True):
+            shown = decide(self._model.log_odds(numbers), self._settings["decision"])
+            for category, confidence in shown.items():
+                if category in wanted and wanted[category].status != "promoted":
+                    grade = severity(category, item, numbers, repeats)
+                    findings.append(self._finding(category, item, read, grade, confidence, repeats))
+            repeats = repeats + 1 if "repeated_rephrasing" in shown else 0
+        for category in wanted.values():
+            if category.status == "promoted":
+                findings.extend(self._promoted(category, read))
+        return JudgeResult("judged", tuple(findings))
+
+    def _finding(
+        self, category: str, item: Read, read: Sequence[Read], grade: int, confidence: float, repeats: int
+    ) -> Finding:
+        words = self._settings["wording"]
+        quote = wording.quotation(category, item, self._cues, words["quotation_characters"])
+        return Finding(
+            run=item.turn.run,
+            seq_start=item.turn.seq_start,
+            category=category,
+            severity=grade,
+            confidence=confidence,
+            description=wording.description(category, item, quote, read, repeats, words["excerpt_characters"]),
+            quote=quote,
+        )
+
+    def _promoted(self, category: Category, read: Sequence[Read]) -> list[Finding]:
+        if category.version not in self._learnt:
+            self._learnt[category.version] = learn(
+                category.positives, category.hard_negatives, self._settings["promoted"]
+            )
+        detector = self._learnt[category.version]
+        with_words = [item for item in read if item.message.prose or item.message.pasted]
+        messages = Examples.of([item.message.prose or item.message.pasted for item in with_words])
+        return [
+            self._finding(category.name, item, read, category.severity, confidence, 0)
+            for item, confidence in zip(with_words, detector.confidences(messages), strict=True)
+            if confidence is not None
+        ]

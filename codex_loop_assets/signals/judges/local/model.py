@@ -1,0 +1,69 @@
+"""The trained weights: one logistic regression per target, over the features of a message.
+
+The weights are data (model.json, made by `signals/judges/train.py`; MODEL_CARD.md says from what). What belongs here:
+reading and applying them. What does not: thresholds and calibration (config/local_judge.toml), features, training.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+ANY_FRICTION = "any_friction"
+"""The target that says whether a message shows friction of any category."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One logistic regression: log-odds = bias + sum of weight times value."""
+
+    bias: float
+    weights: Mapping[str, float]
+
+    def log_odds(self, values: Mapping[str, float]) -> float:
+        return self.bias + sum(weight * values[name] for name, weight in self.weights.items())
+
+
+@dataclass(frozen=True)
+class Model:
+    """All targets by name: the semantic categories and `any_friction`."""
+
+    targets: Mapping[str, Target]
+
+    def log_odds(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Log-odds per target of one message. Raises KeyError for a missing feature: the weights are stale."""
+        return {name: target.log_odds(values) for name, target in self.targets.items()}
+
+    def as_json(self) -> str:
+        """One line per target and feature, so that a change of weights can be read in a diff."""
+        content = {name: {"bias": target.bias, **target.weights} for name, target in self.targets.items()}
+        return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def parse(text: str) -> Model:
+    """The model that `as_json` wrote."""
+    content: dict[str, dict[str, float]] = json.loads(text)
+    return Model({name: Target(bias=values.pop("bias"), weights=values) for name, values in content.items()})
+
+
+@cache
+def packaged_text() -> str:
+    """The shipped weights as text: their hash is part of the judge's version."""
+    return (resources.files(__package__) / "model.json").read_text("utf-8")
+
+
+def probability(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, log_odds))))
+
+
+def fold(
+    names: Sequence[str], means: Sequence[float], scales: Sequence[float], weights: Sequence[float], bias: float
+) -> Target:
+    """A regression on standardised features as one on plain features, rounded; features without weight are left out."""
+    plain = {name: round(weight / scale, 4) for name, weight, scale in zip(names, weights, scales, strict=True)}
+    shift = sum(plain[name] * mean for name, mean in zip(names, means, strict=True))
+    return Target(bias=round(bias - shift, 4), weights={name: weight for name, weight in plain.items() if weight})
