@@ -1,6 +1,6 @@
-"""Collecting events as columns: rows are tuples until a batch is full, then one Polars frame.
+"""Collecting the events of many sources as columns: rows are tuples until a batch is full, then one Polars frame.
 
-A file of a gigabyte thus never exists as Python objects.
+A file of a gigabyte thus never exists as Python objects, and a day of thousands of small sessions is a few frames.
 """
 
 from __future__ import annotations
@@ -12,52 +12,73 @@ from codex_loop_assets.traces.row import CONTENT, Content
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.timestamps import parse_timestamps
 
-_PLACE = ("run", "seq", "part", "ts", "payload_bytes", "file", "offset")
+_PLACE = ("origin", "run", "seq", "part", "ts", "payload_bytes", "file", "offset")
 _COLUMNS = _PLACE + CONTENT
-_TYPES = {**EVENTS.schema, "ts": pl.String, "paths": pl.String}
+_TYPES = {**EVENTS.schema, "origin": pl.Int32, "ts": pl.String, "paths": pl.String, "file": pl.Int32}
 _PATHS = _COLUMNS.index("paths")
 _SEPARATOR = "\x00"
 
 
 class EventBatches:
-    """Takes events one at a time, gives one frame of `events` columns (without thread_id, source and ordinal)."""
+    """Takes events one at a time, gives one frame of `events` columns: `origin` (number of the source) stands for
+    thread_id, source and ordinal."""
 
     def __init__(self, settings: ReadSettings):
-        self._settings = settings
+        self._row_limit = settings.batch_rows
+        self._byte_limit = settings.batch_bytes
         self._rows: list[tuple] = []
         self._bytes = 0
         self._frames: list[pl.DataFrame] = []
+        self._files: list[str] = []
+
+    def file_number(self, name: str) -> int:
+        """Number that stands for a file name in `add`."""
+        self._files.append(name)
+        return len(self._files) - 1
 
     def add(
-        self, run: int, seq: int, part: int, ts: str | None, size: int, file: str, offset: int, content: Content
+        self,
+        origin: int,
+        run: int,
+        seq: int,
+        part: int,
+        ts: str | None,
+        size: int,
+        file: int,
+        offset: int,
+        content: Content,
     ) -> None:
-        self._rows.append((run, seq, part, ts, size, file, offset, *content))
+        self._rows.append((origin, run, seq, part, ts, size, file, offset, *content))
         self._bytes += size
-        if len(self._rows) >= self._settings.batch_rows or self._bytes >= self._settings.batch_bytes:
+        if len(self._rows) >= self._row_limit or self._bytes >= self._byte_limit:
             self._flush()
 
     def _flush(self) -> None:
         if not self._rows:
             return
         columns = list(zip(*self._rows, strict=True))
-        if any(columns[_PATHS]):
-            columns[_PATHS] = tuple(None if p is None else _SEPARATOR.join(p) for p in columns[_PATHS])
-        series = [
-            pl.Series(name, values, dtype=_TYPES[name], strict=True)
-            for name, values in zip(_COLUMNS, columns, strict=True)
-        ]
-        frame = pl.DataFrame(series)
-        self._frames.append(frame.with_columns(parse_timestamps(frame["ts"]), pl.col("paths").str.split(_SEPARATOR)))
         self._rows, self._bytes = [], 0
+        columns[_PATHS] = tuple(None if p is None else _SEPARATOR.join(p) for p in columns[_PATHS])
+        frame = pl.DataFrame([_series(name, values) for name, values in zip(_COLUMNS, columns, strict=True)])
+        files = pl.Series("file", self._files, dtype=pl.String)
+        self._frames.append(
+            frame.with_columns(
+                parse_timestamps(frame["ts"]), files.gather(frame["file"]), pl.col("paths").str.split(_SEPARATOR)
+            )
+        )
 
     def frame(self) -> pl.DataFrame:
         """Everything added, in the order it was added."""
         self._flush()
-        if self._frames:
-            return pl.concat(self._frames, rechunk=False)
-        return empty_events()
+        return pl.concat(self._frames, rechunk=False) if self._frames else _empty()
 
 
-def empty_events() -> pl.DataFrame:
-    """No event, with the columns that `EventBatches.frame` gives."""
-    return pl.DataFrame(schema={name: EVENTS.schema[name] for name in _COLUMNS})
+def _series(name: str, values: tuple) -> pl.Series:
+    dtype = _TYPES[name]
+    if values[0] is None and not any(value is not None for value in values):
+        return pl.Series(name, [None], dtype=dtype).new_from_index(0, len(values))
+    return pl.Series(name, values, dtype=dtype, strict=True)
+
+
+def _empty() -> pl.DataFrame:
+    return pl.DataFrame(schema={name: EVENTS.schema.get(name, pl.Int32) for name in _COLUMNS})

@@ -23,11 +23,11 @@ class CopiedHistory:
         self._forked = False
         self._previous: datetime | None = None
         self._number = 0
-        self._over = False
+        self.over = False
 
-    def covers(self, record: dict, first: bool) -> bool:
+    def covers(self, record: dict) -> bool:
         """Whether this record is copied from the parent."""
-        if self._over:
+        if self.over:
             return False
         self._number += 1
         meta = record.get("payload") if record.get("type") == "session_meta" else None
@@ -35,23 +35,23 @@ class CopiedHistory:
             self._begin(meta)
             return False
         if self._number == 2 and not self._starts_copy(record, meta):
-            self._over = True
+            self.over = True
             return False
         moment = parse_timestamp(record.get("timestamp"))
         if self._is_own(record, moment):
-            self._over = True
+            self.over = True
             return False
         self._previous = moment or self._previous
         return True
 
     def _begin(self, meta: object) -> None:
         if type(meta) is not dict:
-            self._over = True
+            self.over = True
             return
         self._own_id = meta.get("id")
         self._own_start = parse_timestamp(meta.get("timestamp"))
         # A paginated fork names its base and copies nothing.
-        self._over = bool(meta.get("history_base"))
+        self.over = bool(meta.get("history_base"))
         self._forked = bool(meta.get("forked_from_id"))
 
     def _starts_copy(self, record: dict, meta: object) -> bool:

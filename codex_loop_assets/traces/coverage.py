@@ -11,7 +11,6 @@ from datetime import timedelta
 import polars as pl
 
 from codex_loop_assets.traces.settings import ReadSettings
-from codex_loop_assets.traces.sources import Reading
 
 SUBSTANCE = (
     "user_message", "message", "agent_message", "function_call", "custom_tool_call", "local_shell_call", "compaction_boundary",
@@ -38,11 +37,11 @@ def beyond_spine(rollout: pl.DataFrame, spine: pl.DataFrame, settings: ReadSetti
     return outside if substantial.any() else pl.Series([False]).new_from_index(0, rollout.height)
 
 
-def compared(spine: Reading, rollout: Reading, kept: int) -> dict:
+def compared(spine: pl.DataFrame, rollout: pl.DataFrame, kept: int) -> dict:
     """What each has, for the ledger: records, prompts, tool calls, and how many records were taken from the rollout."""
     return {
-        "spine": _counts(spine.frame, ("user_turn", "user_input")),
-        "rollout": _counts(rollout.frame, ("user_message",)),
+        "spine": _counts(spine, ("user_turn", "user_input")),
+        "rollout": _counts(rollout, ("user_message",)),
         "taken_from_rollout": kept,
     }
 

@@ -5,7 +5,6 @@ A pure function of the sources, the clock given and the day's previous tables: t
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -13,30 +12,21 @@ from datetime import date, datetime, timedelta
 import polars as pl
 
 from codex_loop_assets.tables import EVENTS, SPINES
-from codex_loop_assets.traces.coverage import beyond_spine, compared
-from codex_loop_assets.traces.discover import ROLLOUT, SPINE, SourceRef, locate, stem
+from codex_loop_assets.traces.batches import EventBatches
+from codex_loop_assets.traces.decisions import Outcome, decide
+from codex_loop_assets.traces.discover import ROLLOUT, SourceRef, dated, stem
 from codex_loop_assets.traces.settings import ReadSettings, read_settings
-from codex_loop_assets.traces.sources import Reading, read_source
-from codex_loop_assets.traces.values import plain_path, to_json
+from codex_loop_assets.traces.sources import read_source
+from codex_loop_assets.traces.values import to_json
 
 
 @dataclass
 class DayTraces:
-    """The day's tables, and which sources were opened to make them (home and path)."""
+    """The day's tables, and which sources were opened to make them (home:path)."""
 
     spines: pl.DataFrame
     events: pl.DataFrame
     opened: list[str] = field(default_factory=list)
-
-
-@dataclass
-class _Outcome:
-    """A reading with what the day decided about it."""
-
-    reading: Reading
-    status: str = "ingested"
-    reason: str | None = None
-    coverage: str | None = None
 
 
 def build_day(
@@ -55,20 +45,20 @@ def build_day(
     are `active`; without it none is.
     """
     settings = settings or read_settings()
-    previous_spines = SPINES.empty() if previous_spines is None else previous_spines
-    previous_events = EVENTS.empty() if previous_events is None else previous_events
-    earlier = _Earlier(previous_spines)
+    earlier = _Earlier(SPINES.empty() if previous_spines is None else previous_spines)
     changed, unchanged = _split(refs, earlier)
-    readings = [read_source(ref, settings) for ref in changed]
-    outcomes = _decided(readings, settings)
-    spines = [_spine_row(outcome, settings) for outcome in outcomes]
-    events = [_thread_events(group) for group in _by_thread(outcomes)]
-    kept_rows, kept_events = _kept(unchanged, earlier, refs, outcomes, previous_events)
-    frame = SPINES.frame(spines + kept_rows)
-    all_events = pl.concat([e for e in events if e.height] + [kept_events]) if events else kept_events
-    return DayTraces(
-        _with_activity(frame, now, settings), EVENTS.conform(all_events), sorted(f"{r.home}:{r.path}" for r in changed)
-    )
+    batches = EventBatches(settings)
+    readings = [read_source(ref, origin, batches, settings) for origin, ref in enumerate(changed)]
+    frame = batches.frame()
+    outcomes = sorted(decide(readings, frame, settings), key=lambda outcome: outcome.reading.origin)
+    frame = _kept_events(frame, outcomes)
+    rows = [_ledger_row(outcome, *counts) for outcome, counts in zip(outcomes, _counts(frame, outcomes), strict=True)]
+    events = _events(frame, outcomes)
+    old_rows, threads = _kept_rows(unchanged, earlier, refs, outcomes)
+    if previous_events is not None and previous_events.height:
+        events = pl.concat([events, previous_events.filter(pl.col("thread_id").is_in(threads))])
+    spines = _with_activity(SPINES.frame(rows + old_rows), now, settings)
+    return DayTraces(spines, EVENTS.conform(events), sorted(f"{ref.home}:{ref.path}" for ref in changed))
 
 
 class _Earlier:
@@ -77,14 +67,13 @@ class _Earlier:
     def __init__(self, spines: pl.DataFrame):
         self.rows = spines.to_dicts()
         self._by_path = {(row["home"], row["source"], row["path"]): row for row in self.rows}
-        self._by_stem = {
-            (row["home"], row["source"], stem(row["path"])): row for row in self.rows if row["source"] == ROLLOUT
-        }
+        self._by_stem = {(row["home"], stem(row["path"])): row for row in self.rows if row["source"] == ROLLOUT}
 
     def of(self, ref: SourceRef) -> dict | None:
-        return self._by_path.get((ref.home, ref.source, ref.path)) or (
-            self._by_stem.get((ref.home, ref.source, stem(ref.path))) if ref.source == ROLLOUT else None
-        )
+        found = self._by_path.get((ref.home, ref.source, ref.path))
+        if found is None and ref.source == ROLLOUT:
+            found = self._by_stem.get((ref.home, stem(ref.path)))
+        return found
 
 
 def _split(refs: list[SourceRef], earlier: _Earlier) -> tuple[list[SourceRef], list[SourceRef]]:
@@ -101,108 +90,56 @@ def _split(refs: list[SourceRef], earlier: _Earlier) -> tuple[list[SourceRef], l
     return changed, unchanged
 
 
-def _decided(readings: list[Reading], settings: ReadSettings) -> list[_Outcome]:
-    """Quarantine, exclusion, and which of several sources of a thread counts."""
-    outcomes = []
-    by_thread: dict[str, list[Reading]] = defaultdict(list)
-    for reading in readings:
-        if reading.quarantine:
-            outcomes.append(_Outcome(reading, "quarantined", reading.quarantine))
-        else:
-            by_thread[reading.thread_id].append(reading)
-    for group in by_thread.values():
-        outcomes.extend(_decided_thread(group, settings))
-    return outcomes
+def _kept_events(frame: pl.DataFrame, outcomes: list[Outcome]) -> pl.DataFrame:
+    """Without the events of sources that do not count."""
+    dropped = [outcome.reading.origin for outcome in outcomes if outcome.dropped]
+    partial = {o.reading.origin: o.keep for o in outcomes if o.keep is not None and not o.dropped}
+    if dropped:
+        frame = frame.filter(~pl.col("origin").is_in(dropped))
+    if not partial:
+        return frame
+    parts = [frame.filter(~pl.col("origin").is_in(list(partial)))]
+    parts.extend(frame.filter(pl.col("origin") == origin).filter(keep) for origin, keep in partial.items())
+    return pl.concat(parts)
 
 
-def _decided_thread(group: list[Reading], settings: ReadSettings) -> list[_Outcome]:
-    outcomes = []
-    best: dict[str, Reading] = {}
-    for source in (SPINE, ROLLOUT):
-        same = sorted(
-            (r for r in group if r.ref.source == source), key=lambda r: (-r.tally.read, r.ref.home, r.ref.path)
+def _counts(frame: pl.DataFrame, outcomes: list[Outcome]) -> list[tuple[int, datetime | None]]:
+    """(events, time of the newest) of each source."""
+    found = {
+        origin: (records, newest)
+        for origin, records, newest in frame.group_by("origin").agg(pl.len(), pl.col("ts").max()).iter_rows()
+    }
+    return [found.get(outcome.reading.origin, (0, None)) for outcome in outcomes]
+
+
+def _events(frame: pl.DataFrame, outcomes: list[Outcome]) -> pl.DataFrame:
+    """With thread, source and reading order. A thread's spans from two sources are put in the order of their times, each in
+    its own order."""
+    if frame.is_empty():
+        return EVENTS.empty()
+    names = pl.DataFrame(
+        [(o.reading.origin, o.reading.thread_id, o.reading.ref.source, o.run_offset) for o in outcomes],
+        schema={"origin": pl.Int32, "thread_id": pl.String, "source": pl.String, "offset_of_runs": pl.Int32},
+        orient="row",
+    )
+    frame = frame.join(names, on="origin", how="left", maintain_order="left").with_columns(
+        pl.col("run") + pl.col("offset_of_runs")
+    )
+    mixed = [o.reading.thread_id for o in outcomes if o.status == "partially_superseded"]
+    if mixed:
+        is_mixed = pl.col("thread_id").is_in(mixed)
+        clock = pl.col("ts").forward_fill().cum_max().over("origin")
+        ordered = (
+            frame.filter(is_mixed).with_columns(clock.alias("clock")).sort("thread_id", "clock", maintain_order=True)
         )
-        if same:
-            best[source] = same[0]
-        for copy in same[1:]:
-            reason = f"the same thread is in {same[0].ref.home}:{same[0].ref.path}, which holds at least as much"
-            outcomes.append(_superseded(copy, reason))
-    if SPINE in best and ROLLOUT in best:
-        outcomes.extend(_compared_pair(best[SPINE], best[ROLLOUT], settings))
-    else:
-        outcomes.extend(_Outcome(reading) for reading in best.values())
-    return [_excluded(outcome, settings) for outcome in outcomes]
+        frame = pl.concat([frame.filter(~is_mixed), ordered.drop("clock")])
+    ordinal = pl.int_range(pl.len(), dtype=pl.Int64).over("thread_id" if mixed else "origin")
+    return frame.with_columns(ordinal.alias("ordinal")).select(EVENTS.schema.keys())
 
 
-def _compared_pair(spine: Reading, rollout: Reading, settings: ReadSettings) -> list[_Outcome]:
-    mask = beyond_spine(rollout.frame, spine.frame, settings)
-    coverage = to_json(compared(spine, rollout, int(mask.sum())))
-    if not mask.any():
-        outcome = _superseded(rollout, f"the thread's spine {spine.ref.path} covers it")
-    else:
-        _keep_only(rollout, mask, "covered_by_spine")
-        runs = int(spine.frame["run"].max() or 0) + 1
-        rollout.frame = rollout.frame.with_columns(pl.col("run") + runs)
-        reason = f"the thread's spine {spine.ref.path} covers part of it; {int(mask.sum())} records that it lacks are taken from here"
-        outcome = _Outcome(rollout, "partially_superseded", reason)
-    outcome.coverage = coverage
-    return [_Outcome(spine, coverage=coverage), outcome]
-
-
-def _superseded(reading: Reading, reason: str) -> _Outcome:
-    _keep_only(reading, pl.Series([False]).new_from_index(0, reading.frame.height), "superseded")
-    return _Outcome(reading, "superseded", reason)
-
-
-def _keep_only(reading: Reading, mask: pl.Series, skip_reason: str) -> None:
-    """Keep the masked events; lines left without any event move from read to skipped."""
-    lines = reading.frame.select("file", "offset").n_unique() if reading.frame.height else 0
-    reading.frame = reading.frame.filter(mask)
-    kept = reading.frame.select("file", "offset").n_unique() if reading.frame.height else 0
-    moved = reading.tally.read if not kept else lines - kept
-    reading.tally.read -= moved
-    if moved:
-        reading.tally.skipped[skip_reason] += moved
-
-
-def _excluded(outcome: _Outcome, settings: ReadSettings) -> _Outcome:
-    cwd = plain_path(outcome.reading.meta.get("cwd")) or ""
-    for pattern in settings.excluded_cwd:
-        if re.search(pattern, cwd):
-            _keep_only(outcome.reading, pl.Series([False]).new_from_index(0, outcome.reading.frame.height), "excluded")
-            outcome.status = "excluded"
-            outcome.reason = f"working directory matches {pattern!r} (setting traces.excluded_cwd)"
-    return outcome
-
-
-def _by_thread(outcomes: list[_Outcome]) -> list[list[_Outcome]]:
-    groups: dict[str, list[_Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        if outcome.reading.frame.height:
-            groups[outcome.reading.thread_id].append(outcome)
-    return [groups[thread] for thread in sorted(groups)]
-
-
-def _thread_events(group: list[_Outcome]) -> pl.DataFrame:
-    """One thread's events in reading order. Spans from two sources are put in the order of their times, each in its own order."""
-    frames = []
-    for outcome in group:
-        reading = outcome.reading
-        frames.append(
-            reading.frame.with_columns(
-                pl.lit(reading.thread_id).alias("thread_id"), pl.lit(reading.ref.source).alias("source")
-            )
-        )
-    frame = frames[0]
-    if len(frames) > 1:
-        frame = pl.concat([f.with_columns(pl.col("ts").forward_fill().cum_max().alias("clock")) for f in frames])
-        frame = frame.sort("clock", maintain_order=True, nulls_last=False).drop("clock")
-    return frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("ordinal")).select(EVENTS.schema.keys())
-
-
-def _spine_row(outcome: _Outcome, settings: ReadSettings) -> dict:
+def _ledger_row(outcome: Outcome, records: int, last_record_at: datetime | None) -> dict:
     reading, ref, tally = outcome.reading, outcome.reading.ref, outcome.reading.tally
-    started_at, started_from = locate(ref, settings)
+    started_at, started_from = dated(ref, reading.meta, reading.first_time)
     return {
         "thread_id": reading.thread_id,
         "source": ref.source,
@@ -212,7 +149,7 @@ def _spine_row(outcome: _Outcome, settings: ReadSettings) -> dict:
         "reason": outcome.reason,
         "bytes": ref.bytes,
         "lines": tally.lines,
-        "records": reading.frame.height,
+        "records": records,
         "fingerprint": ref.fingerprint,
         "lines_read": tally.read,
         "lines_skipped": tally.skipped.total(),
@@ -223,25 +160,26 @@ def _spine_row(outcome: _Outcome, settings: ReadSettings) -> dict:
         "era": reading.era,
         "started_at": started_at,
         "started_from": started_from,
-        "last_record_at": reading.frame["ts"].max() if reading.frame.height else None,
+        "last_record_at": last_record_at,
         "files": to_json([{"path": f.path, "bytes": f.bytes, "mtime_ns": f.mtime_ns} for f in ref.files]),
         "coverage": outcome.coverage,
     }
 
 
-def _kept(
-    unchanged: list[SourceRef], earlier: _Earlier, refs: list[SourceRef], outcomes: list[_Outcome], events: pl.DataFrame
-) -> tuple[list[dict], pl.DataFrame]:
-    """Rows and events that stay as they were: unchanged sources, and sources that are gone."""
-    rows = [earlier.of(ref) for ref in unchanged]
+def _kept_rows(
+    unchanged: list[SourceRef], earlier: _Earlier, refs: list[SourceRef], outcomes: list[Outcome]
+) -> tuple[list[dict], list[str]]:
+    """(ledger rows that stay, threads whose events stay): unchanged sources, and sources that are gone."""
+    rows = [row for ref in unchanged if (row := earlier.of(ref)) is not None]
     known = {id(row) for ref in refs if (row := earlier.of(ref)) is not None}
-    read_threads = {outcome.reading.thread_id for outcome in outcomes}
     for row in earlier.rows:
         if id(row) not in known:
-            gone = f"{row['path']} is no longer there; its rows are kept"
-            rows.append({**row, "status": "vanished", "reason": gone if row["status"] != "vanished" else row["reason"]})
-    threads = {row["thread_id"] for row in rows} - read_threads
-    return rows, events.filter(pl.col("thread_id").is_in(threads)) if events.height else events
+            gone = (
+                row["reason"] if row["status"] == "vanished" else f"{row['path']} is no longer there; its rows are kept"
+            )
+            rows.append({**row, "status": "vanished", "reason": gone})
+    read_again = {outcome.reading.thread_id for outcome in outcomes}
+    return rows, sorted({row["thread_id"] for row in rows} - read_again)
 
 
 def _with_activity(spines: pl.DataFrame, now: datetime | None, settings: ReadSettings) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from codex_loop_assets.traces.document import document_meta
 from codex_loop_assets.traces.homes import CodexHome
-from codex_loop_assets.traces.rollout import rollout_lines
+from codex_loop_assets.traces.rollout import first_record
 from codex_loop_assets.traces.settings import ReadSettings, read_settings
 from codex_loop_assets.traces.spine import SEGMENT, segment_number
 from codex_loop_assets.traces.timestamps import file_name_time, parse_timestamp, uuid7_time
@@ -86,45 +86,49 @@ def discover(homes: Iterable[CodexHome]) -> list[SourceRef]:
 
 
 def locate(ref: SourceRef, settings: ReadSettings | None = None) -> tuple[datetime, str]:
-    """(start of the session in UTC, where that was taken from: metadata, uuid, file_name, record or file_time).
+    """(start of the session in UTC, where that was taken from), reading only the head of the source.
 
-    Never raises: an unreadable source is dated by its name or its files.
+    Never raises: an unreadable source is dated by its name or its files. See `dated` for the second value.
     """
-    settings = settings or read_settings()
-    recorded = None
     try:
-        started, recorded = _recorded_start(ref, settings)
-        if started is not None:
-            return started, "metadata"
+        meta, first = _head(ref, settings or read_settings())
     except OSError:
-        pass
+        meta, first = {}, None
+    return dated(ref, meta, first)
+
+
+def dated(ref: SourceRef, meta: dict, first_time: object) -> tuple[datetime, str]:
+    """The start of a session from its metadata, else its UUIDv7, else its file name, its first record, its files' times.
+
+    The second value says which: metadata, uuid, file_name, record or file_time.
+    """
+    first = parse_timestamp(first_time)
+    if meta and (moment := parse_timestamp(meta.get("timestamp")) or first) is not None:
+        return moment, "metadata"
     if (moment := uuid7_time(ref.thread_id)) is not None:
         return moment, "uuid"
     if ref.source == ROLLOUT and (moment := file_name_time(stem(ref.path))) is not None:
         return moment, "file_name"
-    if recorded is not None:
-        return recorded, "record"
-    newest = min((file.mtime_ns for file in ref.files), default=0)
-    return datetime.fromtimestamp(newest / 1e9, UTC), "file_time"
+    if first is not None:
+        return first, "record"
+    oldest = min((file.mtime_ns for file in ref.files), default=0)
+    return datetime.fromtimestamp(oldest / 1e9, UTC), "file_time"
 
 
-def _recorded_start(ref: SourceRef, settings: ReadSettings) -> tuple[datetime | None, datetime | None]:
-    """(start by the session's metadata, time of the first record)."""
+def _head(ref: SourceRef, settings: ReadSettings) -> tuple[dict, object]:
+    """(the session's metadata or {}, time of the first record). Raises OSError."""
     files = [file for file in ref.files if ref.source == ROLLOUT or SEGMENT.match(file.path.rpartition("/")[2])]
     if not files:
-        return None, None
+        return {}, None
     path = ref.root / files[0].path
     if files[0].path.endswith((".json", ".json.zst")):
-        return parse_timestamp(document_meta(path).get("timestamp")), None
-    first = None
-    for record in rollout_lines(path, settings, 1):
-        first = parse_timestamp(record.get("timestamp"))
-        meta = mapping(record.get("payload")) if record.get("type") == "session_meta" else None
-        if meta is None and "type" not in record and "id" in record:
-            meta = record
-        if meta is not None:
-            return parse_timestamp(meta.get("timestamp")) or first, first
-    return None, first
+        return document_meta(path), None
+    record = first_record(path, settings)
+    if record.get("type") == "session_meta":
+        return mapping(record.get("payload")), record.get("timestamp")
+    if "type" not in record and "id" in record:
+        return record, record.get("timestamp")
+    return {}, record.get("timestamp")
 
 
 def _sealed(ref: SourceRef) -> SourceRef:

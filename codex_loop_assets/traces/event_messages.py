@@ -11,7 +11,16 @@ from codex_loop_assets.traces.row import Content, content, present
 from codex_loop_assets.traces.scaffolding import own_words, scaffold_prefix
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.values import (
-    boolean, cut, integer, mapping, milliseconds, plain_path, sequence, string, tag, to_json,
+    boolean,
+    cut,
+    integer,
+    mapping,
+    milliseconds,
+    plain_path,
+    sequence,
+    string,
+    tag,
+    to_json,
 )  # fmt: skip
 
 ALIASES = {"turn_started": "task_started", "turn_complete": "task_complete"}

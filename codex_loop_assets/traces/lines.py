@@ -1,6 +1,7 @@
 """Reading lines from plain and compressed files in bounded memory, whatever their length.
 
-Belongs here: bytes. What a line means is decided elsewhere.
+Belongs here: bytes. What a line means is decided elsewhere. Lines come in blocks, because a Python step per line is the main
+cost of reading.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ from typing import BinaryIO, NamedTuple
 
 import zstandard
 
-_BUFFER = 1 << 20
+_BLOCK = 1 << 21
 
 
-class Line(NamedTuple):
-    """One physical line. `data` has no newline; of a line over the limit it holds only the head. `size` counts all its
-    bytes, the newline included; `ended` says whether there was one."""
+class Block(NamedTuple):
+    """Lines that follow one another, without their newlines, from `offset` on. `ended` is false when the last one has no
+    newline. A line over the limit is alone in its block: `long` is its whole size and `lines` holds its head."""
 
     offset: int
-    data: bytes
-    size: int
-    ended: bool
-    whole: bool
+    lines: list[bytes]
+    ended: bool = True
+    long: int = 0
 
 
 class DamagedFile(OSError):
@@ -31,38 +31,54 @@ class DamagedFile(OSError):
 
 
 def open_stream(path: Path) -> BinaryIO:
-    """A buffered byte stream of the file's (uncompressed) content. Raises OSError."""
+    """A byte stream of the file's (uncompressed) content. Raises OSError."""
     raw = path.open("rb", buffering=0)
     if path.suffix != ".zst":
-        return io.BufferedReader(raw, _BUFFER)
+        return raw
     reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True)
-    return io.BufferedReader(reader, _BUFFER)
+    return io.BufferedReader(reader, _BLOCK)
 
 
-def read_lines(path: Path, limit: int, head: int) -> Iterator[Line]:
-    """The file's lines in order. Raises OSError, or DamagedFile after the last readable line."""
-    offset = 0
+def read_blocks(path: Path, limit: int, head: int) -> Iterator[Block]:
+    """The file's lines in order. Raises OSError, or DamagedFile after the last readable line.
+
+    limit: bytes above which a line is passed over; head: bytes of such a line that are kept.
+    """
     with open_stream(path) as stream:
-        readline = stream.readline
         try:
-            while data := readline(limit):
-                size = len(data)
-                if data[-1] == 10:
-                    yield Line(offset, data[:-1], size, True, True)
-                elif size < limit:
-                    yield Line(offset, data, size, False, True)
-                else:
-                    size, ended = _pass_over(readline, size)
-                    yield Line(offset, data[:head], size, ended, False)
-                offset += size
+            yield from _blocks(stream, limit, head)
         except zstandard.ZstdError as error:
-            raise DamagedFile(f"compressed stream breaks off after {offset} bytes: {error}") from error
+            raise DamagedFile(f"compressed stream breaks off: {error}") from error
 
 
-def _pass_over(readline, size: int) -> tuple[int, bool]:
-    """Read on to the end of an overlong line without keeping it: (its size, whether it ended)."""
-    while part := readline(_BUFFER):
-        size += len(part)
-        if part[-1] == 10:
-            return size, True
-    return size, False
+def _blocks(stream: BinaryIO, limit: int, head: int) -> Iterator[Block]:
+    offset, rest = 0, b""
+    while data := stream.read(_BLOCK):
+        lines = data.split(b"\n")
+        if len(lines) > 1:
+            lines[0] = rest + lines[0]
+            rest = lines.pop()
+            if len(lines[0]) > limit:
+                size = len(lines[0]) + 1
+                yield Block(offset, [lines[0][:head]], long=size)
+                offset, lines = offset + size, lines[1:]
+            yield Block(offset, lines)
+            offset += sum(map(len, lines)) + len(lines)
+        else:
+            rest += data
+        if len(rest) > limit:
+            size, ended, after = _pass_over(stream, len(rest))
+            yield Block(offset, [rest[:head]], ended, size)
+            offset, rest = offset + size, after
+    if rest:
+        yield Block(offset, [rest], ended=False)
+
+
+def _pass_over(stream: BinaryIO, size: int) -> tuple[int, bool, bytes]:
+    """Read on to the end of an overlong line without keeping it: (its size, whether it ended, what follows it)."""
+    while data := stream.read(_BLOCK):
+        place = data.find(b"\n")
+        if place >= 0:
+            return size + place + 1, True, data[place + 1 :]
+        size += len(data)
+    return size, False, b""

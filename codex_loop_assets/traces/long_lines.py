@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from codex_loop_assets.traces.lines import Line
 from codex_loop_assets.traces.row import Content, content
 from codex_loop_assets.traces.values import to_json
 
@@ -18,10 +17,10 @@ _WRAPPERS = frozenset({"event", "event_msg", "submission", "response_item", "raw
 _RENAMED = {"compacted": "compaction_boundary"}
 
 
-def head_content(line: Line) -> tuple[str | None, int | None, Content]:
-    """(timestamp, seq, content) of an overlong line, from the head that was kept."""
-    kinds = [match.decode() for match in _TYPE.findall(line.data, 0, 4096)]
+def head_content(head: bytes, size: int) -> tuple[str | None, int | None, Content]:
+    """(timestamp, seq, content) of a line of `size` bytes, from the head that was kept."""
+    kinds = [match.decode() for match in _TYPE.findall(head, 0, 4096)]
     kind = next((name for name in kinds if name not in _WRAPPERS), kinds[0] if kinds else "unknown")
-    timestamp, seq = _TIMESTAMP.search(line.data), _SEQ.search(line.data)
-    found = content(_RENAMED.get(kind, kind), detail=to_json({"long_line": line.size}))
+    timestamp, seq = _TIMESTAMP.search(head), _SEQ.search(head)
+    found = content(_RENAMED.get(kind, kind), detail=to_json({"long_line": size}))
     return (timestamp[1].decode() if timestamp else None), (int(seq[1]) if seq else None), found

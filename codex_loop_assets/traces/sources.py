@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
-from codex_loop_assets.traces.batches import empty_events
+from codex_loop_assets.traces.batches import EventBatches
 from codex_loop_assets.traces.decode import NotARecord
 from codex_loop_assets.traces.discover import SPINE, SourceRef
 from codex_loop_assets.traces.document import read_document
@@ -23,52 +21,54 @@ from codex_loop_assets.traces.tally import Tally
 
 @dataclass
 class Reading:
-    """A source that has been read. `frame` has the columns of `events` without thread_id, source and ordinal; with a
-    `quarantine` reason it is empty and every line counts as skipped."""
+    """A source that has been read: its events are in the batches under `origin`. With a `quarantine` reason they do not
+    count, and every line is skipped."""
 
     ref: SourceRef
+    origin: int
     thread_id: str
-    frame: pl.DataFrame
     tally: Tally
     era: str | None
     meta: dict
+    first_time: str | None = None
     quarantine: str | None = None
 
 
-def read_source(ref: SourceRef, settings: ReadSettings) -> Reading:
-    """Read a source. Never raises: what cannot be read is quarantined with what, where and what to do."""
+def read_source(ref: SourceRef, origin: int, batches: EventBatches, settings: ReadSettings) -> Reading:
+    """Read a source into the batches. Never raises: what cannot be read is quarantined with what, where and what to do."""
     if ref.error is not None:
-        return _quarantined(ref, Tally(), ref.error)
-    reading = _read_spine(ref, settings) if ref.source == SPINE else _read_rollout(ref, settings)
+        return _quarantined(ref, origin, Tally(), ref.error)
+    if ref.source == SPINE:
+        reading = _read_spine(ref, SpineReader(settings, batches, origin, ref.thread_id))
+    else:
+        reading = _read_rollout(ref, RolloutReader(settings, batches, origin))
     reading.tally.notes.extend(ref.notes)
     return reading
 
 
-def _read_spine(ref: SourceRef, settings: ReadSettings) -> Reading:
-    reader = SpineReader(settings, ref.thread_id)
+def _read_spine(ref: SourceRef, reader: SpineReader) -> Reading:
     segments = [file for file in ref.files if segment_number(file.path.rpartition("/")[2]) is not None]
     for file in segments:
         try:
             reader.read(ref.root / file.path, file.path)
         except OSError as error:
-            return _quarantined(ref, reader.tally, _cannot_read(file.path, error))
+            return _quarantined(ref, reader.origin, reader.tally, _cannot_read(file.path, error))
     reader.finish()
     if segments and reader.tally.read and reader.unclosed not in (None, segments[-1].path):
         reader.tally.notes.append(f"{reader.unclosed}: not closed cleanly (no meta.json)")
     if reader.wrong_versions and not reader.tally.read:
         reason = f"{ref.path}: schema_version is not {SCHEMA_VERSION}; upgrade codex-loop, or export the session with a matching Codex"
-        return _quarantined(ref, reader.tally, reason)
+        return _quarantined(ref, reader.origin, reader.tally, reason)
     if reader.meta is None and not reader.configured:
-        return _quarantined(ref, reader.tally, _no_meta(ref.path, "trace spine"))
+        return _quarantined(ref, reader.origin, reader.tally, _no_meta(ref.path, "trace spine"))
     if reader.meta is None:
         reader.tally.notes.append(
             "no session_meta: the thread is older than its spine; working directory and model are session_configured's"
         )
-    return Reading(ref, ref.thread_id, reader.batches.frame(), reader.tally, "spine_v1", reader.meta or {})
+    return Reading(ref, reader.origin, ref.thread_id, reader.tally, "spine_v1", reader.meta or {}, reader.first_time)
 
 
-def _read_rollout(ref: SourceRef, settings: ReadSettings) -> Reading:
-    reader = RolloutReader(settings)
+def _read_rollout(ref: SourceRef, reader: RolloutReader) -> Reading:
     for run, file in enumerate(ref.files):
         try:
             if file.path.endswith((".json", ".json.zst")):
@@ -80,12 +80,12 @@ def _read_rollout(ref: SourceRef, settings: ReadSettings) -> Reading:
                 ref, reader.tally, f"{file.path}: no complete JSON document; it is read again when it changes"
             )
         except OSError as error:
-            return _quarantined(ref, reader.tally, _cannot_read(file.path, error))
+            return _quarantined(ref, reader.origin, reader.tally, _cannot_read(file.path, error))
     if reader.meta is None:
-        return _quarantined(ref, reader.tally, _no_meta(ref.path, "Codex rollout"))
+        return _quarantined(ref, reader.origin, reader.tally, _no_meta(ref.path, "Codex rollout"))
     own = reader.meta.get("id")
     thread_id = own if type(own) is str and own else ref.thread_id
-    return Reading(ref, thread_id, reader.batches.frame(), reader.tally, reader.era, reader.meta)
+    return Reading(ref, reader.origin, thread_id, reader.tally, reader.era, reader.meta, reader.first_time)
 
 
 def _read_document(reader: RolloutReader, run: int, path: Path, name: str) -> None:
@@ -120,9 +120,9 @@ def _no_meta(path: str, what: str) -> str:
     )
 
 
-def _quarantined(ref: SourceRef, tally: Tally, reason: str) -> Reading:
+def _quarantined(ref: SourceRef, origin: int, tally: Tally, reason: str) -> Reading:
     """Every line that was counted stays counted: what had been read is skipped after all."""
     if tally.read:
         tally.skipped["quarantined"] += tally.read
         tally.read = 0
-    return Reading(ref, ref.thread_id, empty_events(), tally, None, {}, reason)
+    return Reading(ref, origin, ref.thread_id, tally, None, {}, quarantine=reason)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from codex_loop_assets.traces.place import Place
+
+_TORN_NAMED = 5
+
 
 @dataclass
 class Tally:
@@ -16,10 +20,17 @@ class Tally:
     unknown: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    _torn_noted: int = 0
 
     @property
     def lines(self) -> int:
         return self.read + self.torn + self.skipped.total()
+
+    def note_torn(self, name: str, place: Place) -> None:
+        """Say where a line is no record; of many in one source only the first few are named."""
+        self._torn_noted += 1
+        if self._torn_noted <= _TORN_NAMED:
+            self.notes.append(f"{name}:{place.number}: not a JSON record (byte {place.offset})")
 
     def all_notes(self) -> list[str]:
         """Notes in order, then counted remarks with their number."""
