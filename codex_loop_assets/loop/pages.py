@@ -25,8 +25,21 @@ def environment() -> Environment:
     )
 
 
+QUERIES = "\n## Queries\n"
+
+
+def ticket_html(text: str) -> Markup:
+    """A ticket's Markdown as HTML, its queries folded away (a link to one of them opens the fold)."""
+    words, heading, queries = text.partition(QUERIES)
+    if not heading:
+        return markdown_html(text)
+    return Markup("{}<details><summary>Queries behind the numbers</summary>{}</details>").format(
+        markdown_html(words), markdown_html(queries)
+    )
+
+
 def markdown_html(text: str) -> Markup:
-    """A ticket's Markdown as HTML. Raw HTML in it stays text; headings get the ids that its own links point to."""
+    """Markdown as HTML. Raw HTML in it stays text; headings get the ids that the text's own links point to."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")

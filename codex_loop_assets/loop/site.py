@@ -19,7 +19,7 @@ import polars as pl
 from codex_loop_assets.loop import charts, sections, transcript
 from codex_loop_assets.loop.excerpt import excerpt
 from codex_loop_assets.loop.inputs import ReportInputs
-from codex_loop_assets.loop.pages import environment, markdown_html
+from codex_loop_assets.loop.pages import environment, ticket_html
 from codex_loop_assets.loop.report import day_values
 from codex_loop_assets.measure import trends
 
@@ -61,7 +61,7 @@ def build(inputs: ReportInputs) -> dict[str, str]:
     for ticket in tickets:
         if ticket["status"] != "not_opened":
             text = inputs.ticket_texts.get(ticket["ticket_id"])
-            body = markdown_html(text) if text else None
+            body = ticket_html(text) if text else None
             page(f"tickets/{ticket['ticket_id']}.html", "ticket.html.j2", "tickets.html", {"ticket": ticket, "body": body})
     page("sessions.html", "sessions.html.j2", "sessions.html", _session_list(inputs, pages))
     for thread_id, path in pages.items():

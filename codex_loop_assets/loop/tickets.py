@@ -125,7 +125,10 @@ def _opening(cluster: Mapping) -> str:
 
 
 def _observation(evidence: Evidence, today: date) -> life.Observation:
-    rows = evidence.signals.select("occurred_at", "thread_id").drop_nulls().rows()
+    # Sessions of evaluation trials and of the platform itself show what was provoked, not what happened to people.
+    excluded = evidence.sessions.filter(pl.col("excluded")).select("thread_id")
+    counted = evidence.signals.join(excluded, on="thread_id", how="anti")
+    rows = counted.select("occurred_at", "thread_id").drop_nulls().rows()
     moments = ((occurred.date(), thread) for occurred, thread in rows if occurred.date() <= today)
     return life.Observation(evidence.cluster_id, today, tuple(sorted(moments)))
 

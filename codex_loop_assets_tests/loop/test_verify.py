@@ -1,0 +1,125 @@
+"""Laws of the verdict: only a significant improvement of the ticket's own dataset closes it, and harm never does."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+
+from codex_loop_assets.loop import life, verify
+from codex_loop_assets.tables import TABLES
+from codex_loop_assets_tests.loop import world
+
+DAY = date(2026, 3, 20)
+CATEGORY = "exec_failure"
+
+
+def state(status="fixing"):
+    return life.State("tkt_1", "clu_1", "clu_1", status, "", DAY, DAY)
+
+
+def row(endpoint="reward", verdict="improved", difference=0.5, low=0.2, high=0.8, p=0.01, tasks=8, **more):
+    return {
+        "cluster_id": "clu_1", "dataset": "d", "baseline_arm": "old", "candidate_arm": "new", "endpoint": endpoint,
+        "verdict": verdict, "reason": "", "difference": difference, "interval_low": low, "interval_high": high, "p_value": p,
+        "p_adjusted": p, "minimum_detectable_effect": 0.3, "tasks": tasks, "repeats": 3.0, "excluded_infrastructure": 1,
+        "quarantined_flaky": 0, **more,
+    }  # fmt: skip
+
+
+FRICTION_GONE = row(CATEGORY, "improved", -0.6, -0.9, -0.3)
+FRICTION_SAME = row(CATEGORY, "no_change_shown", 0.0, -0.3, 0.3, 0.9)
+REWARD_SAME = row("reward", "no_change_shown", 0.0, -0.2, 0.2, 0.8)
+WORSE = row("reward", "regressed", -0.5, -0.8, -0.2)
+
+
+def decide(status="fixing", production=None, **sets):
+    frames = {role: TABLES["regressions"].frame(rows) for role, rows in sets.items()}
+    return verify.decide(state(status), CATEGORY, frames, DAY, production)
+
+
+def test_friction_gone_with_the_reward_kept_closes_the_ticket():
+    verdict = decide(target=[FRICTION_GONE, REWARD_SAME], neighbour=[REWARD_SAME], delight_guard=[REWARD_SAME])
+    assert verdict.outcome == "close" and verdict.event.kind == "verified"
+    assert "-0.60" in verdict.reason and "adjusted p 0.01" in verdict.reason
+
+
+def test_reward_alone_does_not_close_a_ticket_whose_friction_stays():
+    assert decide(target=[FRICTION_SAME, row()]).outcome == "keep"
+
+
+def test_reward_decides_where_no_trial_could_show_the_friction():
+    assert decide(target=[row(CATEGORY, "not_enough_data", None, None, None, None), row()]).outcome == "close"
+
+
+@pytest.mark.parametrize("role", ["neighbour", "delight_guard"])
+def test_harm_to_neighbours_or_delight_keeps_the_ticket_open(role):
+    verdict = decide(target=[FRICTION_GONE, row()], **{role: [WORSE]})
+    assert verdict.outcome == "keep" and "got worse" in verdict.reason
+
+
+def test_harm_reopens_a_verified_ticket():
+    verdict = decide("verified", target=[WORSE])
+    assert verdict.outcome == "reopen" and verdict.event.kind == "regressed"
+
+
+def test_missing_proof_never_reopens():
+    assert decide("verified", target=[REWARD_SAME]).outcome == "keep"
+    assert decide("verified").outcome == "keep"
+
+
+def test_no_change_says_what_could_have_been_seen():
+    assert "a difference of 0.30 could have been seen" in decide(target=[FRICTION_SAME, REWARD_SAME]).reason
+
+
+def test_an_insignificant_improvement_does_not_close():
+    assert decide(target=[row(CATEGORY, "improved", -0.6, -0.9, -0.3, 0.2)]).outcome == "keep"
+
+
+def test_two_tasks_prove_nothing():
+    assert "only 2 paired tasks" in decide(target=[FRICTION_GONE | {"tasks": 2}]).reason
+
+
+def test_a_verdict_that_its_interval_does_not_support_is_not_believed():
+    swapped = FRICTION_GONE | {"difference": 0.6, "interval_low": 0.3, "interval_high": 0.9}
+    verdict = decide(target=[swapped])
+    assert verdict.outcome == "keep" and "does not follow from its interval" in verdict.reason
+
+
+def test_the_event_moves_the_ticket():
+    opened = life.Event("tkt_1", "clu_1", DAY, "opened", "codex-loop", "", {"cluster_id": "clu_1"})
+    verdict = decide(target=[FRICTION_GONE])
+    assert life.fold([opened, verdict.event])["tkt_1"].status == "verified"
+
+
+def production(hits_before, hits_after, per_side=20):
+    since = world.FIRST + timedelta(days=7)
+    days = [since - timedelta(days=1)] * per_side + [since + timedelta(days=1)] * per_side
+    sessions = TABLES["sessions"].frame([world.session(n, day, False) for n, day in enumerate(days)])
+    threads = sessions.sort("started_at", "thread_id")["thread_id"]
+    affected = pl.concat([threads[:hits_before], threads[per_side : per_side + hits_after]])
+    return verify.production_change(affected, sessions, threads, since)
+
+
+def test_production_compares_shares_of_exposed_sessions_before_and_after():
+    change = production(15, 2)
+    assert (change.before.affected, change.before.exposed, change.after.affected) == (15, 20, 2)
+    assert change.difference == pytest.approx(-0.65) and change.high < 0
+    assert [period.name for period in change.releases] == ["0.60.1"]
+
+
+def test_production_that_gets_worse_keeps_the_ticket_open():
+    assert decide(target=[FRICTION_GONE], production=production(1, 15)).outcome == "keep"
+    assert decide(target=[FRICTION_GONE], production=production(15, 1)).outcome == "close"
+
+
+def test_few_sessions_in_production_say_nothing():
+    assert production(1, 4, per_side=5).difference is None
+
+
+def test_the_verdict_shows_every_comparison():
+    text = decide(target=[FRICTION_GONE, REWARD_SAME], delight_guard=[WORSE], production=production(15, 2)).markdown()
+    assert text.startswith("# Verdict: keep")
+    assert "| delight guard | `d` | `reward` | `old` → `new` | regressed | -0.50 | -0.80 to -0.20 | 0.01 |" in text
+    assert "| `before` | 15 | 20 | 75.0 % |" in text
