@@ -16,10 +16,10 @@ from typing import Any, Literal
 import polars as pl
 
 from codex_loop_assets.measure.truth import LabelledMoment, Truth
+from codex_loop_assets.settings import section
 from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.tables import EVENTS, SESSIONS, SPINES, TOOL_CALLS, TURNS
 
-DELIGHT = frozenset({"positive_feedback", "time_saved"})
 Parity = Literal["even", "odd"]
 # An invented conversation has no records; each of its messages gets this many places.
 _RECORDS_PER_TURN = 10
@@ -42,8 +42,9 @@ def fixture_truth(path: Path, name: str = "planted_fixtures", split: str | None 
 
 def _fixture_moment(row: Mapping[str, Any]) -> LabelledMoment:
     seqs = (row["seq_start"], *row.get("also_seq", ()))
-    kind = row.get("type") or ("delight" if row["category"] in DELIGHT else "friction")
-    observed_by = row.get("observed_by") or "mechanical"
+    known = section("categories").get(row["category"], {})
+    kind = row.get("type") or known.get("type", "friction")
+    observed_by = row.get("observed_by") or known.get("detector", "mechanical")
     return LabelledMoment(
         row["thread_id"], row.get("run", 0), seqs, row["category"], kind, observed_by, row.get("scope", "record")
     )
@@ -63,7 +64,7 @@ def real_session_truth(labels: Path, spines: pl.DataFrame, name: str = "gold_dev
 
 
 def _message_label(thread: str, seq: int, label: Mapping[str, Any]) -> LabelledMoment:
-    kind = "delight" if label["category"] in DELIGHT else "friction"
+    kind = section("categories").get(label["category"], {}).get("type", "friction")
     return LabelledMoment(
         thread, 0, (seq,), label["category"], kind, "semantic", confident=label.get("confidence") == "high"
     )

@@ -12,6 +12,8 @@ from codex_loop_assets.signals.failures import FailurePatterns
 from codex_loop_assets.signals.model import CanonTables
 
 _COMMIT = r"\bgit (commit|push)\b"
+# Runs of a program by name; whether it is one that the agent wrote is for the caller to say.
+_PROGRAM_RUN = r"(^|[\s;&|(])((python3?|node|bash|sh|ruby|php|deno run|bun|go run)\s+[\w./-]+\.\w+|\./[\w./-]+)"
 # A test run that ran nothing proves nothing.
 _EMPTY_RUN = (
     r"(?i)no tests? (ran|found|to run|collected|files? found)|collected 0 items|ran 0 tests|\b0 total"
@@ -22,9 +24,8 @@ _EMPTY_RUN = (
 def work(canon: CanonTables) -> pl.DataFrame:
     """Edits, checks and commits of the agent, one row each in order.
 
-    Columns: those of `tool_calls` that place it, and `what`: `edit` (an applied patch), `check_passed`,
-    `check_failed`, `committed`,
-    `failed` (any other failing command).
+    Columns: those of `tool_calls` that place it, and `what`: `edit` (an applied patch), `check_passed`, `check_failed`,
+    `committed`, `ran` (a program run by name that worked), `failed` (any other failing command).
     """
     patterns = FailurePatterns.read(section("rules")["exec_failure"])
     calls = canon.tool_calls.filter((pl.col("actor") != "user") & pl.col("name").is_in(("shell", "apply_patch")))
@@ -54,6 +55,8 @@ def work(canon: CanonTables) -> pl.DataFrame:
         .then(pl.lit("check_failed"))
         .when(shell & (pl.col("exit_code") == 0) & command.str.contains(_COMMIT))
         .then(pl.lit("committed"))
+        .when(shell & (pl.col("exit_code") == 0) & command.str.contains(_PROGRAM_RUN))
+        .then(pl.lit("ran"))
         .when(shell & (pl.col("exit_code") != 0))
         .then(pl.lit("failed"))
     )

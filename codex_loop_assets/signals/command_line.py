@@ -22,6 +22,8 @@ _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?(?:^\s*\2\s*$|\Z)", r
 _REDIRECTION = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|\d*[<>]&\d*-?|&>>?\s*\S+|\d*>>?\s*[^\s;|&()<>]+""", re.S)
 _KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"})
 _CLOSING = frozenset({"fi", "done", "esac", "}"})
+_PROGRAM = re.compile(r"^\w[\w.+-]*$")
+_SILENT = frozenset({"cd", "echo", "set", "export", "source", "true", "printf", "pushd", "popd", "sleep"})
 _ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
 _WRAPPERS = frozenset({"sudo", "env", "time", "nice", "nohup", "exec", "npx", "bunx", "xvfb-run", "stdbuf", "timeout"})
 _RUNNERS = {
@@ -136,11 +138,9 @@ def family(command: str) -> str:
     >>> family("bash .specify/scripts/setup-plan.sh --json")
     'setup-plan.sh'
     """
-    for step in reversed(deciding_steps(command)):
-        if step.program not in ("cd", "echo", "set", "export", "source", "true", "printf", "pushd", "popd", "sleep"):
-            return _family(step)
-    found = steps(command)
-    return _family(found[-1]) if found else one_line(command, 40)
+    named = [step for step in steps(command) if _PROGRAM.match(step.program)]
+    telling = [step for step in deciding_steps(command) if step in named and step.program not in _SILENT]
+    return _family((telling or named)[-1]) if named else one_line(command, 40)
 
 
 def _family(step: Step) -> str:

@@ -1,5 +1,4 @@
-"""Which compactions of a conversation happened by themselves: one row per compaction, however many records tell of
-it."""
+"""Which compactions a conversation went through: one row per compaction, however many records tell of it."""
 
 from __future__ import annotations
 
@@ -12,22 +11,30 @@ from codex_loop_assets.signals.reading import records
 _SAME_COMPACTION_RECORDS = 12
 
 
-def automatic_compactions(canon: CanonTables) -> pl.DataFrame:
-    """One row per automatic compaction: the columns of `events`, the request it fell into, `seq_end` and `number`
-    (from 1 per thread).
+def compactions(canon: CanonTables) -> pl.DataFrame:
+    """One row per compaction that succeeded (a failed attempt leaves no such record).
 
-    Compactions in a turn of kind `compact` were asked for and are left out. A failed attempt leaves no such record.
+    Columns: those of `events`, the request it fell into, `seq_end`, `requested` (the person asked for it), and `number`
+    (from 1 within the thread).
     """
     told = records(canon, ("compaction_boundary", "context_compacted"))
-    gap = pl.col("ordinal") - pl.col("ordinal").shift(1).over("thread_id")
-    same_kind = pl.col("kind") == pl.col("kind").shift(1).over("thread_id")
-    starts = (gap.is_null() | (gap > _SAME_COMPACTION_RECORDS) | same_kind).alias("starts")
     grouped = (
-        told.with_columns(starts)
-        .with_columns(pl.col("starts").cum_sum().over("thread_id").alias("group"))
-        .with_columns(pl.col("seq").max().over("thread_id", "group").alias("seq_end"))
-        .filter("starts")
+        told.with_columns(_numbers(told))
+        .with_columns(pl.col("seq").max().over("thread_id", "number").alias("seq_end"))
+        .unique(["thread_id", "number"], keep="first", maintain_order=True)
     )
-    return grouped.filter(pl.col("request_kind").fill_null("") != "compact").with_columns(
-        pl.int_range(1, pl.len() + 1).over("thread_id").alias("number")
-    )
+    return grouped.with_columns((pl.col("request_kind") == "compact").fill_null(False).alias("requested"))
+
+
+def _numbers(told: pl.DataFrame) -> pl.Series:
+    """Which compaction of its thread each record tells of. One compaction has at most one record of each kind."""
+    numbers: list[int] = []
+    thread, number, start, kinds = None, 0, 0, set()
+    for row_thread, ordinal, kind in told.select("thread_id", "ordinal", "kind").iter_rows():
+        if row_thread != thread:
+            thread, number, kinds = row_thread, 0, set()
+        if not kinds or kind in kinds or ordinal - start > _SAME_COMPACTION_RECORDS:
+            number, start, kinds = number + 1, ordinal, set()
+        kinds.add(kind)
+        numbers.append(number)
+    return pl.Series("number", numbers, dtype=pl.Int64)

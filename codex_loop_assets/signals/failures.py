@@ -20,6 +20,14 @@ _HEADER = re.compile(
     r"^(?:Exit code: |Wall time: |Total output lines: |Chunk ID: |Process exited |Original token count: |Output:\s*$)"
 )
 _TAIL_LINES = 60
+# Lines that only frame an error: PowerShell's position marks, hints where to read more, stack frames.
+_NOISE = re.compile(
+    r"^\s*(?:\+ |~+|Try |For more information|note: |help: |warning: |at .+:\d+|Now using node|npm notice)", re.I
+)
+_EXACT = re.compile(
+    r"\b[A-Z]\w*(?:Error|Exception)\b|\berror(?:\[\w+\])?: |^E\s{2,}|not found|fatal: |panicked at|"
+    r"^[\w./-]+: .*(?:option|invalid)"
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class FailurePatterns:
     stopped: frozenset[int]
     sandbox: re.Pattern[str]
     tests: re.Pattern[str]
+    verdicts: re.Pattern[str]
     checks: re.Pattern[str]
     expected: re.Pattern[str]
     test_paths: re.Pattern[str]
@@ -52,6 +61,7 @@ class FailurePatterns:
             stopped=frozenset(thresholds["stopped_exit_codes"]),
             sandbox=re.compile(thresholds["sandbox_denials"]),
             tests=re.compile(thresholds["tests"]),
+            verdicts=re.compile(thresholds["verdicts"], re.M),
             checks=re.compile(thresholds["checks"]),
             expected=re.compile(thresholds["expected"]),
             test_paths=re.compile(thresholds["test_paths"]),
@@ -110,22 +120,14 @@ def _step_excuse(step: Step, exit_code: int, output: str, patterns: FailurePatte
 
 
 def telling_line(output: str, patterns: FailurePatterns, limit: int = 160) -> str:
-    """The line of an output that best says what went wrong: the last that names an error, else the last that says
-    anything."""
-    lines = _body(output).splitlines()[-_TAIL_LINES:]
+    """The line of an output that best says what went wrong: the first that names an error exactly, else the last that
+    mentions one, else the last that says anything."""
+    lines = [line for line in _body(output).splitlines()[-_TAIL_LINES:] if line.strip() and not _NOISE.match(line)]
     named = [line for line in lines if patterns.error_lines.search(line) and len(line.strip()) > 8]
-    chosen = _most_specific(named) or next((line for line in reversed(lines) if line.strip()), "")
-    return one_line(chosen.strip(" -=*#|>\t"), limit)
-
-
-def _most_specific(lines: list[str]) -> str | None:
-    """Prefer a line that names an error type or code over a summary such as `1 failed`."""
-    for line in lines:
-        if re.search(
-            r"\b[A-Z]\w*(?:Error|Exception)\b|\berror(?:\[\w+\])?:|^E\s{2,}|command not found|fatal:|panicked at", line
-        ):
-            return line
-    return lines[-1] if lines else None
+    exact = next((line for line in named if _EXACT.search(line)), None)
+    chosen = exact or (named[-1] if named else lines[-1] if lines else "")
+    after = lines[lines.index(chosen) + 1 :] if chosen.endswith(":") else []
+    return one_line(" ".join((chosen, *after[:1])).strip(" -=*#|>\t"), limit)
 
 
 @lru_cache(maxsize=1_024)

@@ -29,7 +29,8 @@ def detect(canon: CanonTables, schema: SignalSchema, settings: Mapping[str, Any]
     settings = section("rules") if settings is None else settings
     seen = canon
     if not settings["sessions"]["include_excluded"]:
-        seen = canon.only(canon.sessions.filter(~pl.col("excluded"))["thread_id"])
+        looked_at = pl.col("exclusion_reason").is_in(settings["sessions"]["looked_at"]).fill_null(False)
+        seen = canon.only(canon.sessions.filter(~pl.col("excluded") | looked_at)["thread_id"])
     wanted = schema.mechanical()
     rows = [
         row

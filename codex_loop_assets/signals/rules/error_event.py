@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,12 +37,22 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         kind = facts.get("error", "") if row["kind"] == "error" else ""
         if kind in thresholds["controls"]:
             continue
-        message = (row["text"] if row["kind"] == "error" else str(facts.get("error"))) or kind
+        message = (row["text"] if row["kind"] == "error" else _message(facts["error"])) or kind or "no message"
         key = (row["thread_id"], row["run"], row["turn_id"])
         # The error that ends the turn repeats the event of the same turn.
         if row["kind"] == "error" or key not in {place[:3] for place in episodes}:
             episodes.setdefault((*key, message), []).append({**row, "message": message, "error_kind": kind})
     return [_moment(rows, thresholds) for rows in episodes.values()]
+
+
+def _message(error: Any) -> str:
+    """The words of the error with which a turn ended: text, or an object (or its JSON) with a message."""
+    if isinstance(error, str) and error.startswith("{"):
+        try:
+            error = json.loads(error)
+        except ValueError:
+            return str(error)
+    return str(error.get("message") or error) if isinstance(error, dict) else str(error)
 
 
 def _moment(rows: list[dict[str, Any]], thresholds: Mapping[str, Any]) -> Moment:

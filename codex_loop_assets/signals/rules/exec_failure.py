@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +18,19 @@ from codex_loop_assets.signals.rules.rule import rule
 _NOT_A_FAILURE = ("declined", "aborted", "timed_out", "running")
 _REFUSED = ("denied", "abort")
 _WORDS = ("agent_message", "agent_reasoning")
+_MISSING = re.compile(r"(?:^|[\s:])([\w.+-]{1,40}): (?:command )?not found|command not found: ([\w.+-]{1,40})", re.M)
+# Calls within which a sandboxed command is run again with permission, and characters of words that are looked at.
+_RETRY_WINDOW = 6
+_ANNOUNCEMENT_LENGTH = 600
 
 
 @dataclass
 class _Episode:
     """Consecutive failures of one thing in one session, and whether it worked in the end."""
 
+    thing: str
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    last_turn: int = 0
     recovered: bool = False
 
 
@@ -48,189 +56,180 @@ class _Episode:
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     patterns = FailurePatterns.read(thresholds)
-    shell = canon.tool_calls.filter(
-        (pl.col("name") == "shell") & (pl.col("actor") != "user") & pl.col("exit_code").is_not_null()
-    )
-    failing = shell.filter(
-        (pl.col("exit_code") != 0)
-        & ~pl.col("status").is_in(_NOT_A_FAILURE)
-        & ~pl.col("approval").is_in(_REFUSED).fill_null(False)
+    calls = canon.tool_calls.filter(pl.col("name").is_in(("shell", "apply_patch")) & (pl.col("actor") != "user"))
+    failing = calls.filter(
+        (pl.col("name") == "shell") & (pl.col("exit_code") != 0) & ~pl.col("status").is_in(_NOT_A_FAILURE)
     )
     if failing.is_empty():
         return []
     threads = failing["thread_id"].unique().implode()
-    calls = _columns(canon.tool_calls.filter(pl.col("thread_id").is_in(threads))).sort("thread_id", "run", "seq_start")
-    said = canon.events.filter(pl.col("thread_id").is_in(threads) & pl.col("kind").is_in(_WORDS)).select(
-        "thread_id", "run", "seq", "text"
-    )
-    return [
-        _moment(episode, thresholds, patterns)
-        for (thread_id,), thread_calls in calls.group_by("thread_id", maintain_order=True)
-        for episode in _episodes(
-            thread_calls.to_dicts(), _Announcements(said, str(thread_id), patterns), thresholds, patterns
-        )
-    ]
-
-
-def _columns(calls: pl.DataFrame) -> pl.DataFrame:
-    return calls.filter((pl.col("name").is_in(("shell", "apply_patch"))) & (pl.col("actor") != "user")).select(
+    columns = (
         "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at", "name", "command", "exit_code",
-        "status", "approval", "success", "paths", "arguments",
-        pl.when((pl.col("exit_code") != 0) | (pl.col("success") == False)).then(pl.col("output")).alias("output"),  # noqa: E712
+        "status", "approval", "success", "paths",
     )  # fmt: skip
+    output = pl.when(pl.col("exit_code") != 0).then(pl.col("output")).alias("output")
+    ordered = (
+        calls.filter(pl.col("thread_id").is_in(threads)).select(*columns, output).sort("thread_id", "run", "seq_start")
+    )
+    said = canon.events.filter(pl.col("thread_id").is_in(threads) & pl.col("kind").is_in(_WORDS))
+    words = said.select("thread_id", "run", "seq", "text").partition_by("thread_id", as_dict=True)
+    moments = []
+    for key, group in ordered.group_by("thread_id", maintain_order=True):
+        session = _Session(group.to_dicts(), words.get(key), thresholds, patterns)
+        moments += [_moment(episode, thresholds, patterns) for episode in session.episodes()]
+    return moments
 
 
-class _Announcements:
-    """What the agent said shortly before a record, to see whether it expected the failure."""
+class _Session:
+    """The calls of one session read in order: which failures count, grouped into episodes."""
 
-    def __init__(self, said: pl.DataFrame, thread_id: str, patterns: FailurePatterns) -> None:
-        self._said = said.filter(pl.col("thread_id") == thread_id).sort("run", "seq")
-        self._patterns = patterns
+    def __init__(
+        self,
+        calls: list[dict[str, Any]],
+        words: pl.DataFrame | None,
+        thresholds: Mapping[str, Any],
+        patterns: FailurePatterns,
+    ) -> None:
+        self._calls, self._words, self._thresholds, self._patterns = calls, words, thresholds, patterns
+        # Paths edited since a check last passed, and since a check last ran; runs of each check since the last edit.
+        self._unproven: list[str] = []
+        self._since_check: list[str] = []
+        self._runs: Counter[str] = Counter()
 
-    def expected(self, call: Mapping[str, Any], since: int) -> bool:
-        """Whether the words between record `since` and the call announce a failure."""
-        words = self._said.filter(
-            (pl.col("run") == call["run"]) & (pl.col("seq") > since) & (pl.col("seq") < call["seq_start"])
-        )["text"]
-        return any(self._patterns.expected.search(text[-600:]) for text in words.tail(2) if text)
+    def episodes(self) -> Iterator[_Episode]:
+        """Episodes as they close: by a success of the same thing, by too many turns without another failure, or at
+        the end."""
+        running: dict[str, _Episode] = {}
+        turn_number, turn = 0, None
+        for index, call in enumerate(self._calls):
+            if (call["run"], call["turn_id"]) != turn:
+                turn_number, turn = turn_number + 1, (call["run"], call["turn_id"])
+                for stale in [
+                    one for one in running.values() if turn_number - one.last_turn > self._thresholds["gap_turns"]
+                ]:
+                    yield running.pop(stale.thing)
+            if call["name"] == "apply_patch":
+                self._note_edit(call)
+            elif call["exit_code"] == 0:
+                done = running.pop(family(call["command"] or ""), None) if running else None
+                if done is not None:
+                    done.recovered = True
+                    yield done
+            elif call["exit_code"] is not None and self._went_wrong(index):
+                thing = _thing(call)
+                episode = running.setdefault(thing, _Episode(thing))
+                episode.attempts.append(call)
+                episode.last_turn = turn_number
+            self._note_check(call)
+        yield from running.values()
 
-
-def _episodes(
-    calls: list[dict[str, Any]], announced: _Announcements, thresholds: Mapping[str, Any], patterns: FailurePatterns
-) -> Iterator[_Episode]:
-    open_episodes: dict[str, _Episode] = {}
-    turn_number, previous_turn, previous_seq = 0, None, 0
-    edits = _EditsOfTurn(patterns)
-    for index, call in enumerate(calls):
-        turn = (call["run"], call["turn_id"])
-        if turn != previous_turn:
-            turn_number, previous_turn = turn_number + 1, turn
-            edits = _EditsOfTurn(patterns)
-            for key in [
-                key
-                for key, episode in open_episodes.items()
-                if turn_number - episode.attempts[-1]["turn_number"] > thresholds["gap_turns"]
-            ]:
-                yield open_episodes.pop(key)
-        if call["name"] == "apply_patch":
-            edits.note(call)
-            continue
-        command = call["command"] or ""
-        if call["exit_code"] == 0:
-            if open_episodes and (key := _episode_key(command, open_episodes)):
-                open_episodes[key].recovered = True
-                yield open_episodes.pop(key)
-            edits.check_ran(command)
-        elif _went_wrong(call, calls, index, edits, announced, previous_seq, thresholds, patterns):
-            call["turn_number"] = turn_number
-            open_episodes.setdefault(_key(command, call["output"] or ""), _Episode()).attempts.append(call)
-            edits.check_ran(command)
-        else:
-            edits.check_ran(command)
-        previous_seq = call["seq_start"]
-    yield from open_episodes.values()
-
-
-class _EditsOfTurn:
-    """What the agent edited since the turn began and since the last check, as far as patches show it."""
-
-    def __init__(self, patterns: FailurePatterns) -> None:
-        self._patterns = patterns
-        self.any_edit = False
-        self.since_check: list[str] = []
-        self.checks_before_edit = 0
-
-    def note(self, patch: Mapping[str, Any]) -> None:
+    def _note_edit(self, patch: Mapping[str, Any]) -> None:
         if patch["success"] is not False:
-            self.any_edit = True
-            self.since_check += patch["paths"] or []
+            self._unproven += patch["paths"] or [""]
+            self._since_check += patch["paths"] or [""]
+            self._runs.clear()
 
-    def check_ran(self, command: str) -> None:
-        if self._patterns.is_check(command):
-            self.checks_before_edit += not self.any_edit
-            self.since_check = []
+    def _note_check(self, call: Mapping[str, Any]) -> None:
+        if call["name"] == "shell" and call["exit_code"] is not None and self._patterns.is_check(call["command"] or ""):
+            self._since_check = []
+            self._runs[family(call["command"])] += 1
+            if call["exit_code"] == 0:
+                self._unproven = []
 
-    def only_tests_changed(self) -> bool:
-        return bool(self.since_check) and all(self._patterns.test_paths.search(path) for path in self.since_check)
+    def _went_wrong(self, index: int) -> bool:
+        call = self._calls[index]
+        command, output, exit_code = call["command"] or "", call["output"] or "", call["exit_code"]
+        if call["status"] in _NOT_A_FAILURE or call["approval"] in _REFUSED:
+            return False
+        if exit_code == -1 and "execution error" not in output[:200]:
+            return False
+        if excuse(command, exit_code, output, self._patterns) or self._sandbox_retry_worked(index):
+            return False
+        if exit_code in (126, 127) or not self._patterns.is_check(command):
+            return True
+        return not (self._announced(index) or self._found_or_meant(index))
 
+    def _sandbox_retry_worked(self, index: int) -> bool:
+        """The sandbox stopped the command and the same command then ran: Codex's ordinary way to ask for permission."""
+        call = self._calls[index]
+        if not self._patterns.sandbox.search(call["output"] or ""):
+            return False
+        following = self._calls[index + 1 : index + 1 + _RETRY_WINDOW]
+        return any(other["command"] == call["command"] and other["exit_code"] == 0 for other in following)
 
-def _went_wrong(
-    call: Mapping[str, Any],
-    calls: list[dict[str, Any]],
-    index: int,
-    edits: _EditsOfTurn,
-    announced: _Announcements,
-    previous_seq: int,
-    thresholds: Mapping[str, Any],
-    patterns: FailurePatterns,
-) -> bool:
-    command, output, exit_code = call["command"] or "", call["output"] or "", call["exit_code"]
-    if call["status"] in _NOT_A_FAILURE or call["approval"] in _REFUSED or exit_code is None:
+    def _announced(self, index: int) -> bool:
+        """Whether the agent's words since its previous call say that it expects the failure."""
+        if self._words is None:
+            return False
+        call = self._calls[index]
+        since = self._calls[index - 1]["seq_start"] if index and self._calls[index - 1]["run"] == call["run"] else 0
+        between = (pl.col("run") == call["run"]) & (pl.col("seq") > since) & (pl.col("seq") < call["seq_start"])
+        texts = self._words.filter(between).sort("seq")["text"].tail(2)
+        return any(self._patterns.expected.search(text[-_ANNOUNCEMENT_LENGTH:]) for text in texts if text)
+
+    def _found_or_meant(self, index: int) -> bool:
+        """Whether a failing check shows what was there before, or what tests written first are meant to show."""
+        call = self._calls[index]
+        command, reported = call["command"] or "", self._patterns.verdicts.search(call["output"] or "") is not None
+        if self._since_check and all(self._patterns.test_paths.search(path) for path in self._since_check):
+            return reported
+        if self._unproven or self._runs[family(command)] >= self._thresholds["baseline_runs"]:
+            return False
+        return (reported and self._patterns.is_test(command)) or self._fixed_later(index)
+
+    def _fixed_later(self, index: int) -> bool:
+        """Whether the agent then edited something and the same check passed: the failure was the task."""
+        thing, edited = family(self._calls[index]["command"] or ""), False
+        for call in self._calls[index + 1 :]:
+            edited = edited or (call["name"] == "apply_patch" and call["success"] is not False)
+            if edited and call["exit_code"] == 0 and call["name"] == "shell" and family(call["command"] or "") == thing:
+                return True
         return False
-    if exit_code == -1 and "execution error" not in output[:200]:
-        return False
-    if excuse(command, exit_code, output, patterns) or _sandbox_retry_worked(
-        call, calls[index + 1 : index + 7], patterns
-    ):
-        return False
-    if exit_code in (126, 127) or not patterns.is_test(command):
-        return not (patterns.is_check(command) and announced.expected(call, previous_seq))
-    if announced.expected(call, previous_seq) or edits.only_tests_changed():
-        return False
-    return edits.any_edit or edits.checks_before_edit >= thresholds["baseline_runs"]
 
 
-def _sandbox_retry_worked(call: Mapping[str, Any], following: list[dict[str, Any]], patterns: FailurePatterns) -> bool:
-    """The sandbox stopped the command and the same command then ran: Codex's ordinary way to ask for more
-    permission."""
-    if not patterns.sandbox.search(call["output"] or ""):
-        return False
-    return any(other["command"] == call["command"] and other["exit_code"] == 0 for other in following)
+def _thing(call: Mapping[str, Any]) -> str:
+    """What failed: a program that is not installed, whatever it was to do, else the command's family."""
+    missing = _missing_program(call)
+    return f"missing {missing}" if missing else family(call["command"] or "")
 
 
-def _key(command: str, output: str) -> str:
-    """The thing that failed: a missing program whatever it was to do, else the command's family."""
-    head = output[:2_000]
-    if "command not found" in head:
-        missing = head.split(": command not found", 1)[0].rsplit(":", 1)[-1].strip()
-        if missing and len(missing) < 40 and "\n" not in missing and missing.isprintable():
-            return f"missing {missing}" if missing.replace("-", "").replace("_", "").isalnum() else family(command)
-    return family(command)
-
-
-def _episode_key(command: str, episodes: Mapping[str, _Episode]) -> str | None:
-    found = family(command)
-    return found if found in episodes else None
+def _missing_program(call: Mapping[str, Any]) -> str | None:
+    found = _MISSING.search((call["output"] or "")[:2_000]) if call["exit_code"] == 127 else None
+    return (found[1] or found[2]) if found else None
 
 
 def _moment(episode: _Episode, thresholds: Mapping[str, Any], patterns: FailurePatterns) -> Moment:
     first, last, count = episode.attempts[0], episode.attempts[-1], len(episode.attempts)
     reason = telling_line(last["output"] or "", patterns)
-    strong = count >= thresholds["strong_attempts"]
     check = patterns.is_check(last["command"] or "")
+    mild = check or _missing_program(last) is not None
+    severity = 1 + (count >= thresholds["strong_attempts"]) + (not episode.recovered and (count > 1 or not mild))
+    evidence = [
+        Evidence(call["seq_end"], call["call_id"], telling_line(call["output"] or "", patterns) or None)
+        for call in episode.attempts
+    ]
     return Moment(
         thread_id=first["thread_id"],
         run=first["run"],
         turn_id=first["turn_id"],
         call_id=first["call_id"],
         seq_start=first["seq_start"],
-        seq_end=max(call["seq_end"] for call in episode.attempts),
+        seq_end=max(call["seq_end"] for call in episode.attempts if call["run"] == first["run"]),
         occurred_at=first["occurred_at"],
-        severity=1 + strong + (not episode.recovered) if count > 1 else 1 + (not episode.recovered and not check),
+        severity=severity,
         confidence=round(min(0.95, (0.65 if check else 0.75) + 0.1 * (count - 1) + (0.1 if reason else -0.15)), 2),
         description=_description(episode, reason),
-        evidence=tuple(
-            Evidence(call["seq_end"], call["call_id"], telling_line(call["output"] or "", patterns) or None)
-            for call in episode.attempts
-        ),
+        evidence=tuple(evidence),
     )
 
 
 def _description(episode: _Episode, reason: str) -> str:
     last, count = episode.attempts[-1], len(episode.attempts)
-    how_often = "failed" if count == 1 else f"failed {count} times"
+    command = shortened(last["command"] or "")
+    times = "" if count == 1 else f" {count} times"
+    missing = _missing_program(last)
+    if missing:
+        return f"`{missing}` is not installed where the agent works: `{command}` failed{times} (exit code 127)"
     code = "could not be started" if last["exit_code"] == -1 else f"exit code {last['exit_code']}"
-    outcome = "; it worked later" if episode.recovered else "; it was not seen to work later"
-    return (
-        f"Command `{shortened(last['command'] or '')}` {how_often} ({code}{': ' + reason if reason else ''}){outcome}"
-    )
+    outcome = f"a later `{episode.thing}` worked" if episode.recovered else "it was not seen to work later"
+    return f"Command `{command}` failed{times} ({code}{': ' + reason if reason else ''}); {outcome}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +18,11 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="fast_completion",
     version="1",
-    looks_for="Sessions of a person with few requests, at least one applied edit, and after the last edit a "
-    "passing test, build or "
-    "other check, or a commit.",
-    evidence="The first request, the last edit, and the call that shows success.",
+    looks_for="Sessions of a person with few requests, at least one applied edit, and after the last edit a sign of "
+    "success: a test, build or other check passed, the program just written ran, the change was committed, or "
+    "the person "
+    "closed with a word of content.",
+    evidence="The first request, the last edit, and the record that shows success.",
     near_misses=(
         "a short session that only answered a question: no edit",
         "few requests and an edit, but nothing that shows that it works",
@@ -32,53 +34,85 @@ from codex_loop_assets.signals.rules.rule import rule
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     few = top_level(canon).filter(
-        pl.col("human") & pl.col("human_turn_count").is_between(1, thresholds["maximum_requests"])
+        pl.col("human")
+        & pl.col("human_turn_count").is_between(1, thresholds["maximum_requests"])
+        & ~pl.col("outcome").is_in(("aborted", "errored", "abandoned"))
     )
-    few = few.filter(~pl.col("outcome").is_in(("aborted", "errored", "abandoned"))).join(
-        refusals(canon), on="thread_id", how="anti"
-    )
+    few = few.join(refusals(canon), on="thread_id", how="anti")
     if few.is_empty():
         return []
-    seen = canon.only(few["thread_id"])
-    turns = {str(key[0]): group.to_dicts() for key, group in seen.turns.sort("run", "seq_start").group_by("thread_id")}
+    seen, content = canon.only(few["thread_id"]), _Content(thresholds)
+    turns = {key[0]: group.to_dicts() for key, group in seen.turns.sort("run", "seq_start").group_by("thread_id")}
     moments = []
-    for (thread_id,), steps in work(seen).group_by("thread_id", maintain_order=True):
-        thread_turns = turns.get(str(thread_id), [])
-        if thread_turns and not any(taken_back(turn) for turn in thread_turns):
-            moments += _moment(thread_turns, steps.to_dicts())
+    for (thread_id,), group in work(seen).group_by("thread_id", maintain_order=True):
+        asked = [turn for turn in turns.get(thread_id, []) if turn["human"] and turn["user_message"].strip()]
+        if asked and not any(taken_back(turn) for turn in turns[thread_id]):
+            steps = group.to_dicts()
+            sign = _sign_of_success(steps, asked[1:], content)
+            if sign is not None:
+                moments.append(_moment(asked, steps, sign, turns[thread_id][-1]["seq_end"]))
     return moments
 
 
-def _moment(turns: list[dict[str, Any]], steps: list[dict[str, Any]]) -> list[Moment]:
+class _Content:
+    """Whether a message is short and says that the person is content; a word of doubt in it says the opposite."""
+
+    def __init__(self, thresholds: Mapping[str, Any]) -> None:
+        self._words = re.compile(thresholds["content_words"])
+        self._doubts = re.compile(thresholds["doubts"])
+        self._length = thresholds["content_length"]
+
+    def shown_by(self, words: str) -> bool:
+        short = len(words) <= self._length
+        return short and self._words.search(words) is not None and self._doubts.search(words) is None
+
+
+def _sign_of_success(
+    steps: list[dict[str, Any]], later: list[dict[str, Any]], content: _Content
+) -> tuple[Evidence, str] | None:
+    """What shows, after the last edit, that the work is done: its record, and words for it."""
     edits = [index for index, step in enumerate(steps) if step["what"] == "edit"]
     if not edits:
-        return []
-    after = steps[edits[-1] + 1 :]
-    successes = [step for step in after if step["what"] in ("check_passed", "committed")]
+        return None
+    last_edit, after = steps[edits[-1]], steps[edits[-1] + 1 :]
+    written = {path.rsplit("/", 1)[-1] for index in edits for path in steps[index]["paths"] or []}
     checks = [step for step in after if step["what"] in ("check_passed", "check_failed")]
-    asked = [turn for turn in turns if turn["human"] and turn["user_message"].strip()]
-    if not successes or not asked or (checks and checks[-1]["what"] == "check_failed"):
-        return []
-    edit, success, first = steps[edits[-1]], successes[-1], asked[0]
-    requests = "one request" if len(asked) == 1 else f"{len(asked)} requests"
-    shown = "passed" if success["what"] == "check_passed" else "worked"
-    evidence = (
-        Evidence(first["seq_start"], quote=first["user_message"]),
-        Evidence(edit["seq_start"], edit["call_id"]),
-        Evidence(success["seq_end"], success["call_id"], success["command"]),
+    if checks and checks[-1]["what"] == "check_failed":
+        return None
+    for step in reversed(after):
+        if step["what"] in ("check_passed", "committed") or (step["what"] == "ran" and _runs(step["command"], written)):
+            shown = "passed" if step["what"] == "check_passed" else "worked"
+            evidence = Evidence(step["seq_end"], step["call_id"], step["command"])
+            return evidence, f"`{shortened(step['command'], 80)}` {shown} after the last edit"
+    for turn in reversed(later):
+        words = turn["user_message"]
+        after_edit = (turn["run"], turn["seq_start"]) > (last_edit["run"], last_edit["seq_start"])
+        if after_edit and content.shown_by(words):
+            return Evidence(turn["seq_start"], quote=words), f"the user then wrote “{one_line(words, 80)}”"
+    return None
+
+
+def _runs(command: str, written: set[str]) -> bool:
+    return any(word.rsplit("/", 1)[-1] in written for word in command.split())
+
+
+def _moment(asked: list[dict[str, Any]], steps: list[dict[str, Any]], sign: tuple[Evidence, str], end: int) -> Moment:
+    first, edit = asked[0], [step for step in steps if step["what"] == "edit"][-1]
+    evidence, shown = sign
+    messages = "one request" if len(asked) == 1 else f"{len(asked)} messages"
+    return Moment(
+        thread_id=first["thread_id"],
+        run=first["run"],
+        turn_id=first["turn_id"],
+        seq_start=first["seq_start"],
+        seq_end=max(end, first["seq_start"]),
+        occurred_at=first["occurred_at"],
+        severity=2,
+        confidence=0.8 if evidence.call_id else 0.7,
+        description=f"Finished within {messages}: “{one_line(first['user_message'], 110)}”; {shown}",
+        evidence=(
+            Evidence(first["seq_start"], quote=first["user_message"]),
+            Evidence(edit["seq_start"], edit["call_id"]),
+            evidence,
+        ),
     )
-    return [
-        Moment(
-            thread_id=first["thread_id"],
-            run=first["run"],
-            turn_id=first["turn_id"],
-            seq_start=first["seq_start"],
-            seq_end=turns[-1]["seq_end"],
-            occurred_at=first["occurred_at"],
-            severity=2,
-            confidence=0.8 if success["what"] == "check_passed" else 0.7,
-            description=f"Finished within {requests}: “{one_line(first['user_message'], 110)}”; "
-            f"`{shortened(success['command'], 80)}` {shown} after the last edit",
-            evidence=evidence,
-        )
-    ]

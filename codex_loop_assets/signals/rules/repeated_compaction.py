@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from codex_loop_assets.signals.compactions import automatic_compactions
+from codex_loop_assets.signals.compactions import compactions
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.reading import during
 from codex_loop_assets.signals.rules.rule import rule
@@ -14,18 +14,18 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="repeated_compaction",
     version="1",
-    looks_for="Sessions with several automatic compactions.",
+    looks_for="Sessions with several compactions that succeeded, at or above the configured number.",
     evidence="Every compaction of the session.",
     near_misses=(
-        "a single compaction",
-        "compactions that the person asked for",
+        "one or two compactions in a long session",
+        "compactions that were tried and failed",
         "several records about one compaction",
     ),
     needs=("compactions",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     moments = []
-    for _, group in automatic_compactions(canon).group_by("thread_id", maintain_order=True):
+    for _, group in compactions(canon).group_by("thread_id", maintain_order=True):
         rows = group.to_dicts()
         if len(rows) < thresholds["minimum"]:
             continue

@@ -30,7 +30,9 @@ from codex_loop_assets.signals.rules.rule import rule
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     endless = re.compile(thresholds["endless"])
-    stopped = canon.tool_calls.filter((pl.col("status") == "timed_out") & (pl.col("actor") != "user"))
+    stopped = canon.tool_calls.filter(
+        (pl.col("status") == "timed_out") & (pl.col("exit_code") != 0).fill_null(True) & (pl.col("actor") != "user")
+    )
     episodes: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for call in stopped.sort("thread_id", "run", "seq_start").to_dicts():
         command = call["command"] or call["name"]

@@ -1,50 +1,77 @@
-"""truncation_warning: Codex warned that something was cut, or that the conversation has grown too long."""
+"""truncation_warning: Codex cut what the agent could see."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
+from codex_loop_assets.signals.command_line import shortened
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
-from codex_loop_assets.signals.reading import during, records
+from codex_loop_assets.signals.reading import during, records, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
 @rule(
     category="truncation_warning",
     version="1",
-    looks_for="Codex's warnings about cut input, output or history, or about accuracy in long, compacted threads; one "
-    "moment per turn.",
-    evidence="The warnings.",
+    looks_for="Codex's warnings about truncation, and tool results that hold Codex's own mark of tokens or lines left "
+    "out, at or above the configured size; one moment per turn.",
+    evidence="The warnings, and the results with the mark.",
     near_misses=(
         "the word truncated in the output of a command or in a message",
         "output that the agent cut itself (head, tail, --max-count)",
+        "a few lines left out",
+        "the warning about long conversations that comes with a compaction, which is counted as such",
         "warnings about anything else (deprecated settings, the number of processes)",
     ),
-    needs=("warnings",),
+    needs=("tool_outputs",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    about = re.compile(thresholds["about"])
-    warned = records(canon, ("warning",)).filter(pl.col("text").str.contains(about.pattern).fill_null(False))
+    warned = records(canon, ("warning",)).filter(pl.col("text").str.contains(thresholds["about"]).fill_null(False))
+    told = warned.select(
+        "thread_id", "run", "turn_id", pl.lit(None, pl.String).alias("call_id"), "seq", pl.col("ts").alias("at"),
+        "request", "request_seq", pl.concat_str(pl.lit("Codex warned: "), pl.col("text")).alias("what"),
+    )  # fmt: skip
+    cut = with_request(canon, _cut_outputs(canon, thresholds), "seq")
     moments = []
-    for _, group in warned.group_by("thread_id", "run", "turn_id", maintain_order=True):
-        rows = group.to_dicts()
-        first, last = rows[0], rows[-1]
-        moments.append(
-            Moment(
-                thread_id=first["thread_id"],
-                run=first["run"],
-                turn_id=first["turn_id"],
-                seq_start=first["seq"],
-                seq_end=last["seq"],
-                occurred_at=first["ts"],
-                severity=1,
-                confidence=0.85,
-                description=f"Codex warned: {one_line(first['text'], 180)}" + during(first["request"]),
-                evidence=tuple(Evidence(row["seq"], quote=row["text"]) for row in rows),
-            )
-        )
+    both = pl.concat([told, cut.select(told.columns)]).sort("thread_id", "run", "seq")
+    for _, group in both.group_by("thread_id", "run", "request_seq", maintain_order=True):
+        moments.append(_moment(group.to_dicts()))
     return moments
+
+
+def _cut_outputs(canon: CanonTables, thresholds: Mapping[str, Any]) -> pl.DataFrame:
+    """Tool results of which Codex left out at least the configured number of tokens or lines."""
+    tokens = pl.col("output").str.extract(r"\x{2026}(\d+) tokens truncated\x{2026}").cast(pl.Int64, strict=False)
+    lines = pl.col("output").str.extract(r"\[\.\.\. omitted (\d+) of \d+ lines \.\.\.\]").cast(pl.Int64, strict=False)
+    enough = (tokens >= thresholds["minimum_tokens"]) | (lines >= thresholds["minimum_lines"])
+    marked = canon.tool_calls.filter(pl.col("output").str.contains(r"tokens truncated|\.\.\. omitted").fill_null(False))
+    left_out = pl.coalesce(
+        pl.concat_str(tokens.cast(pl.String), pl.lit(" tokens")), pl.concat_str(lines.cast(pl.String), pl.lit(" lines"))
+    )
+    shown = pl.coalesce("command", "name").map_elements(lambda text: shortened(text, 90), return_dtype=pl.String)
+    what = pl.concat_str(pl.lit("Codex left "), left_out, pl.lit(" out of the output of `"), shown, pl.lit("`"))
+    return marked.filter(enough.fill_null(False)).select(
+        "thread_id", "run", "turn_id", "call_id", pl.col("seq_end").alias("seq"), pl.col("occurred_at").alias("at"),
+        what.alias("what"),
+    )  # fmt: skip
+
+
+def _moment(rows: list[dict[str, Any]]) -> Moment:
+    first, last = rows[0], rows[-1]
+    more = f", and {len(rows) - 1} more times" if len(rows) > 1 else ""
+    return Moment(
+        thread_id=first["thread_id"],
+        run=first["run"],
+        turn_id=first["turn_id"],
+        call_id=first["call_id"],
+        seq_start=first["seq"],
+        seq_end=last["seq"],
+        occurred_at=first["at"],
+        severity=1,
+        confidence=0.6 if first["call_id"] else 0.85,
+        description=one_line(first["what"], 220) + more + during(first["request"]),
+        evidence=tuple(Evidence(row["seq"], row["call_id"]) for row in rows),
+    )
