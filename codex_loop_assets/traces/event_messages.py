@@ -7,7 +7,7 @@ are counted by the caller and not stored.
 from __future__ import annotations
 
 from codex_loop_assets.traces import commands
-from codex_loop_assets.traces.row import Content, content, present
+from codex_loop_assets.traces.row import Content, content, present, words
 from codex_loop_assets.traces.scaffolding import own_words, scaffold_prefix
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.values import (
@@ -38,20 +38,20 @@ def user_message(msg: dict, settings: ReadSettings) -> Content:
     kind = msg.get("kind")
     scaffold = kind if kind in ("user_instructions", "environment_context") else scaffold_prefix(text, settings)
     if scaffold:
-        return content("user_message", role="user", text=cut(text, settings.text_limit), detail={"scaffold": scaffold})
+        return words("user_message", "user", cut(text, settings.scaffold_limit), {"scaffold": scaffold})
     images = len(sequence(msg.get("images"))) + len(sequence(msg.get("local_images")))
     text = cut(own_words(text, settings), settings.user_text_limit)
-    return content("user_message", role="user", text=text, detail={"images": images} if images else None)
+    return words("user_message", "user", text, {"images": images} if images else None)
 
 
 def agent_message(msg: dict, settings: ReadSettings) -> Content:
     phase = string(msg.get("phase"))
     text = cut(string(msg.get("message")), settings.text_limit)
-    return content("agent_message", role="assistant", text=text, detail={"phase": phase} if phase else None)
+    return words("agent_message", "assistant", text, {"phase": phase} if phase else None)
 
 
 def agent_reasoning(msg: dict, settings: ReadSettings) -> Content:
-    return content(msg["type"], text=cut(string(msg.get("text")), settings.text_limit))
+    return words(msg["type"], None, cut(string(msg.get("text")), settings.text_limit))
 
 
 def token_count(msg: dict, settings: ReadSettings) -> Content:

@@ -25,6 +25,11 @@ class Block(NamedTuple):
     ended: bool = True
     long: int = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes of the block's lines, newlines included."""
+        return self.long or sum(map(len, self.lines)) + len(self.lines) - (not self.ended)
+
 
 class DamagedFile(OSError):
     """The compressed stream breaks off; what came before it has been read."""

@@ -84,24 +84,22 @@ class Normaliser:
     def other(self, kind: Any, body: Any) -> Content | str:
         return self._unknown(kind, body)
 
-    def _by(self, handlers: dict[str, Callable], kind: Any, body: dict) -> Content | str:
+    def _by(self, handlers: dict[str, Callable], kind: Any, body: dict) -> Content:
         handler = handlers.get(kind) if type(kind) is str else None
         return self._unknown(kind, body) if handler is None else self._safely(handler, body)
 
-    def _safely(self, handler: Callable, body: dict) -> Any:
+    def _safely(self, handler: Callable, body: dict) -> Content:
+        """What the handler makes of the record, its detail written as JSON text."""
         # A field of an unexpected type must cost its own record's reading, never the session.
         try:
-            return self._written(handler(body, self._settings))
+            found = handler(body, self._settings)
+            detail = found[DETAIL]
+            if detail is None:
+                return found
+            text = to_json(detail)
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError) as error:
-            self._tally.remarks[f"malformed {string(body.get('type'))} ({type(error).__name__})"] += 1
+            self._tally.remarks[f"malformed {string(body.get('type'))} ({type(error).__name__})"[:120]] += 1
             return self._kept(string(body.get("type")) or "unknown", body)
-
-    def _written(self, found: Content) -> Content:
-        """The content with its detail as JSON text; too long a detail is kept as cut text in `raw`."""
-        detail = found[DETAIL]
-        if detail is None:
-            return found
-        text = to_json(detail)
         if len(text) > self._settings.detail_limit and found[KIND] not in _LARGE_DETAIL:
             text = to_json({"raw": cut(text, self._settings.detail_limit)})
         return (*found[:DETAIL], text)

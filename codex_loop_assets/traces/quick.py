@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 
+from codex_loop_assets.traces.row import Content, content
 from codex_loop_assets.traces.values import to_json
 
 ROLLOUT_HEAD = re.compile(
-    rb'\{"timestamp": ?"(?P<time>[^"\\]*)", ?(?P<ordinal>"ordinal": ?\d+, ?)?"type": ?"(?P<type>[a-z_]+)", ?'
-    rb'"payload": ?\{(?:"type": ?"(?P<tag>[a-z_]+)")?'
+    rb'\{"timestamp": ?"([^"\\]*)", ?("ordinal": ?\d+, ?)?"type": ?"([a-z_]+)", ?'
+    rb'"payload": ?\{(?:"type": ?"([a-z_]+)")?'
 )
-"""`tag` is the payload's type, where that is its first key."""
+"""Groups: timestamp, ordinal or None, type, the payload's type where that is its first key."""
 
 SPINE_HEAD = re.compile(
     rb'\{"schema_version": ?"codex_trace_spine_v1", ?"thread_id": ?"([^"\\]*)", ?"seq": ?(\d{1,15}), ?"timestamp": ?"([^"\\]*)", ?'
@@ -28,9 +29,9 @@ USAGE = re.compile(
 )
 
 
-def window(usage: re.Match) -> str:
-    """`detail` of a token_count: tokens in the context after the last request, and the window's size."""
+def token_count(usage: re.Match) -> Content:
+    """Content of a token_count: totals, tokens in the context after the last request, and the window's size."""
     detail = {"context_tokens": int(usage[2])}
     if usage[3] != b"null":
         detail["context_window"] = int(usage[3])
-    return to_json(detail)
+    return content("token_count", tokens=usage[1].decode(), detail=to_json(detail))

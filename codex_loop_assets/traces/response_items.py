@@ -7,7 +7,7 @@ Each function takes the item and the settings and returns content; `HANDLERS` fi
 from __future__ import annotations
 
 from codex_loop_assets.traces import commands
-from codex_loop_assets.traces.row import Content, content, present
+from codex_loop_assets.traces.row import Content, content, present, words
 from codex_loop_assets.traces.scaffolding import part_texts, user_words
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.tool_output import image_count, output_facts, user_shell_facts
@@ -21,16 +21,14 @@ def message(item: dict, settings: ReadSettings) -> Content:
     if role != "user":
         phase = string(item.get("phase"))
         text = cut("".join(parts), settings.text_limit)
-        return content("message", role=role, text=text, detail={"phase": phase} if phase else None)
+        return words("message", role, text, {"phase": phase} if phase else None)
     text, scaffold = user_words(parts, settings)
     if scaffold == "<user_shell_command>" and (shell := user_shell_facts(text)):
         return _user_shell(shell, settings)
     if scaffold:
-        return content("message", role=role, text=cut(text, settings.text_limit), detail={"scaffold": scaffold})
+        return words("message", role, cut(text, settings.scaffold_limit), {"scaffold": scaffold})
     images = image_count(item.get("content"))
-    return content(
-        "message", role=role, text=cut(text, settings.user_text_limit), detail={"images": images} if images else None
-    )
+    return words("message", role, cut(text, settings.user_text_limit), {"images": images} if images else None)
 
 
 def _user_shell(shell: tuple, settings: ReadSettings) -> Content:
@@ -48,7 +46,7 @@ def _user_shell(shell: tuple, settings: ReadSettings) -> Content:
 
 def reasoning(item: dict, settings: ReadSettings) -> Content:
     """A reasoning item's summary; the encrypted content is not kept."""
-    return content("reasoning", text=cut("\n".join(part_texts(item.get("summary"))), settings.text_limit) or None)
+    return words("reasoning", None, cut("\n".join(part_texts(item.get("summary"))), settings.text_limit) or None)
 
 
 def function_call(item: dict, settings: ReadSettings) -> Content:

@@ -7,6 +7,7 @@ events since August 2026), or bare metadata and bare ResponseItems before that.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,10 @@ from codex_loop_assets.traces.batches import EventBatches
 from codex_loop_assets.traces.copied_history import CopiedHistory
 from codex_loop_assets.traces.decode import NotARecord, decode
 from codex_loop_assets.traces.echoes import REPEATED_REASONING, SPOKEN, Echoes
-from codex_loop_assets.traces.lines import DamagedFile, read_blocks
+from codex_loop_assets.traces.lines import Block, DamagedFile, read_blocks
 from codex_loop_assets.traces.long_lines import head_content
 from codex_loop_assets.traces.normalise import Normaliser
-from codex_loop_assets.traces.place import Place
-from codex_loop_assets.traces.row import KIND, TURN_ID, Content, content
+from codex_loop_assets.traces.row import KIND, Content
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.tally import Tally
 from codex_loop_assets.traces.timestamps import timestamp_text
@@ -57,17 +57,11 @@ class RolloutReader:
         number = 0
         try:
             for block in read_blocks(path, self.settings.line_limit, self.settings.line_head):
-                offset = block.offset
                 if block.long:
                     number += 1
-                    self._long_line(block.lines[0], Place(number, offset, block.long, block.ended))
-                    continue
-                for data in block.lines:
-                    number += 1
-                    size = len(data) + block.ended
-                    if not self._quick_line(data, number, offset, size):
-                        self._line(data, Place(number, offset, size, block.ended))
-                    offset += size
+                    self._long_line(block.lines[0], number, block.offset, block.long)
+                else:
+                    number = self._block(block, number)
         except DamagedFile as error:
             self.tally.torn += 1
             self.tally.notes.append(f"{name}: {error}")
@@ -76,77 +70,85 @@ class RolloutReader:
         """The parts of a single-document session; `seq` is the place of an item, `part` the same, at offset 0."""
         self._begin(run, name)
         self.meta, self.era = self.meta or session, "A"
-        self._store(
-            Place(0, 0, 0),
-            timestamp_text(session.get("timestamp")),
-            self._normaliser.record("session_meta", session),
-            "",
-        )
+        started = timestamp_text(session.get("timestamp"))
+        self._store(0, 0, 0, started, self._normaliser.record("session_meta", session), "")
         for number, item in enumerate(items, 1):
             found = self._normaliser.response_item(item)
             if type(found) is str:
                 self.tally.remarks[f"items not kept: {found}"] += 1
             else:
-                self._store(Place(number, 0, 0), None, found, "item")
+                self._store(number, 0, 0, None, found, "item")
+        self.batches.settle(0)
 
     def _begin(self, run: int, name: str) -> None:
         self._name, self._file, self._run = name, self.batches.file_number(name), run
 
-    def _quick_line(self, data: bytes, number: int, offset: int, size: int) -> bool:
+    def _block(self, block: Block, number: int) -> int:
+        """Read a block's lines, of which the first is number + 1; gives the number of its last."""
+        offset, newline = block.offset, block.ended
+        match, quick_line, line = quick.ROLLOUT_HEAD.match, self._quick_line, self._line
+        for data in block.lines:
+            number += 1
+            size = len(data) + newline
+            head = match(data)
+            if head is None or not quick_line(head, data, number, offset, size):
+                line(data, number, offset, size)
+            offset += size
+        self.batches.settle(offset - block.offset)
+        return number
+
+    def _quick_line(self, head: re.Match, data: bytes, number: int, offset: int, size: int) -> bool:
         """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
-        head = quick.ROLLOUT_HEAD.match(data)
-        if head is None or not self._copied.over or data[-2:] != b"}}":
+        kind = head[4]
+        if (kind not in _QUICK and kind[-6:] != b"_delta") or data[-2:] != b"}}" or not self._copied.over:
             return False
-        kind = head["tag"]
         if kind is None:
             # A turn context is written for every model request, mostly word for word the same.
-            if head["type"] != b"turn_context" or data[head.end() :] != self._raw_context:
-                self._raw_context = data[head.end() :] if head["type"] == b"turn_context" else self._raw_context
+            if head[3] != b"turn_context":
                 return False
-            self.tally.skipped["turn_context_unchanged"] += 1
-            return True
+            repeats, self._raw_context = data[head.end() :] == self._raw_context, data[head.end() :]
+            return repeats and self._pass_over("turn_context_unchanged")
         if kind == b"token_count":
             return self._quick_tokens(data, head, number, offset, size)
-        if kind[-6:] == b"_delta" and head["type"] == b"event_msg":
-            self.tally.skipped["delta"] += 1
-            return True
-        if kind == b"reasoning" and self._echoes.reasoned:
-            self._echoes.reasoned = False
-            self.tally.skipped[REPEATED_REASONING] += 1
-            return True
-        return False
+        if kind == b"reasoning":
+            repeats, self._echoes.reasoned = self._echoes.reasoned, False
+            return repeats and self._pass_over(REPEATED_REASONING)
+        return head[3] == b"event_msg" and kind != b"plan_delta" and self._pass_over("delta")
 
-    def _quick_tokens(self, data: bytes, head: Any, number: int, offset: int, size: int) -> bool:
+    def _pass_over(self, reason: str) -> bool:
+        self.tally.skipped[reason] += 1
+        return True
+
+    def _quick_tokens(self, data: bytes, head: re.Match, number: int, offset: int, size: int) -> bool:
         usage = quick.USAGE.search(data)
         if usage is None:
             return False
         if usage[1] == self._raw_totals:
-            self.tally.skipped["token_count_unchanged"] += 1
-            return True
+            return self._pass_over("token_count_unchanged")
         self._raw_totals = usage[1]
-        found = content("token_count", tokens=usage[1].decode(), detail=quick.window(usage))
         self.tally.read += 1
-        self._see_era("E" if head["ordinal"] else "C")
-        self._store(Place(number, offset, size), head["time"].decode(), found, "token_count")
+        self._see_era("E" if head[2] else "C")
+        self._store(number, offset, size, head[1].decode(), quick.token_count(usage), "token_count")
         return True
 
-    def _line(self, data: bytes, place: Place) -> None:
+    def _line(self, data: bytes, number: int, offset: int, size: int) -> None:
         tally = self.tally
         try:
             record = decode(data)
         except NotARecord:
             if data.strip():
-                tally.torn += 1
-                tally.note_torn(self._name, place)
+                tally.note_torn(f"{self._name}:{number}", offset)
             else:
                 tally.skipped["blank"] += 1
             return
         if not self._copied.over and self._copied.covers(record):
             tally.skipped["copied_history"] += 1
             return
-        payload, kind = record.get("payload"), record.get("type")
-        timestamp = timestamp_text(record.get("timestamp"))
-        self.first_time = self.first_time or timestamp
+        payload, kind, timestamp = record.get("payload"), record.get("type"), record.get("timestamp")
+        if type(timestamp) is not str:
+            timestamp = timestamp_text(timestamp)
+        if self.first_time is None:
+            self.first_time = timestamp
         if type(kind) is str and "payload" in record:
             form = payload.get("type") if type(payload) is dict else kind
             found = self._shaped(kind, payload, record)
@@ -156,7 +158,7 @@ class RolloutReader:
             tally.skipped[found] += 1
             return
         tally.read += 1
-        self._store(place, timestamp, found, form)
+        self._store(number, offset, size, timestamp, found, form)
 
     def _shaped(self, kind: str, payload: Any, record: dict) -> Content | str:
         self._see_era("E" if "ordinal" in record else "C")
@@ -215,7 +217,7 @@ class RolloutReader:
             self._turn, self._turn_ids_written = turn, True
             self._see_era("D")
 
-    def _store(self, place: Place, timestamp: str | None, found: Content, form: Any) -> None:
+    def _store(self, number: int, offset: int, size: int, timestamp: str | None, found: Content, form: Any) -> None:
         kind = found[KIND]
         if kind in SPOKEN:
             found, new_words = self._echoes.mark(found, form)
@@ -224,17 +226,19 @@ class RolloutReader:
                 self._turn = str(self._turns_inferred)
         elif kind == "task_started" or kind == "task_complete":
             self._see_era("D")
-        if found[TURN_ID] is None and self._turn is not None:
-            found = (kind, self._turn, *found[TURN_ID + 1 :])
-        number, offset, size, _ = place
         part = number if self.era == "A" else 0
-        self.batches.add(self.origin, self._run, number, part, timestamp, size, self._file, offset, found)
+        self.batches.rows.append(
+            (self.origin, self._run, number, part, timestamp, size, self._file, offset, self._turn, *found)
+        )
 
-    def _long_line(self, data: bytes, place: Place) -> None:
-        timestamp, _, found = head_content(data, place.size)
+    def _long_line(self, data: bytes, number: int, offset: int, size: int) -> None:
+        timestamp, _, found = head_content(data, size)
         self.tally.read += 1
         self.tally.remarks[f"lines over {self.settings.line_limit} bytes, read by their heads only"] += 1
-        self._store(place, timestamp, found, "long_line")
+        self._store(number, offset, size, timestamp, found, "long_line")
+
+
+_QUICK = frozenset({None, b"token_count", b"reasoning"})
 
 
 def first_record(path: Path, settings: ReadSettings) -> dict:

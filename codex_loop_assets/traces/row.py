@@ -44,6 +44,14 @@ def content(
     )  # fmt: skip
 
 
+_NONE = (None,) * (DETAIL - TEXT - 1)
+
+
+def words(kind: str, role: str | None, text: str | None, detail: dict | None = None) -> Content:
+    """Content of what somebody said: `content` for the most frequent records."""
+    return (kind, None, None, role, None, text, *_NONE, detail)
+
+
 def present(**values: Any) -> dict:
     """The values that are there: no null, no empty container."""
     return {key: value for key, value in values.items() if value is not None and value != [] and value != {}}

@@ -17,6 +17,7 @@ class ReadSettings:
     line_head: int
     text_limit: int
     user_text_limit: int
+    scaffold_limit: int
     diff_limit: int
     changes_limit: int
     detail_limit: int

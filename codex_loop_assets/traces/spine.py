@@ -19,11 +19,10 @@ from codex_loop_assets.traces import quick
 from codex_loop_assets.traces.batches import EventBatches
 from codex_loop_assets.traces.decode import NotARecord, decode
 from codex_loop_assets.traces.echoes import REPEATED_REASONING, SPOKEN, Echoes
-from codex_loop_assets.traces.lines import read_blocks
+from codex_loop_assets.traces.lines import Block, read_blocks
 from codex_loop_assets.traces.long_lines import head_content
 from codex_loop_assets.traces.normalise import Normaliser
-from codex_loop_assets.traces.place import Place
-from codex_loop_assets.traces.row import KIND, TURN_ID, Content, content
+from codex_loop_assets.traces.row import KIND, Content
 from codex_loop_assets.traces.runs import RunNumbers
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.tally import Tally
@@ -74,69 +73,72 @@ class SpineReader:
         self._name, self._file = name, self.batches.file_number(name)
         with path.open("rb") as stream:
             self._runs.open_segment(starts_run=_RUN_START.search(stream.read(_PEEK)) is not None)
-        digest, total, hashed = hashlib.sha256(), 0, True
-        number = 0
+        digest, total, hashed, number = hashlib.sha256(), 0, True, 0
         for block in read_blocks(path, self.settings.line_limit, self.settings.line_head):
-            offset = block.offset
             if block.long:
                 number, hashed, total = number + 1, False, total + block.long
-                self._long_line(block.lines[0], Place(number, offset, block.long, block.ended))
+                self._long_line(block.lines[0], block.offset, block.long)
                 continue
             digest.update(b"\n".join(block.lines) + b"\n" * (block.ended and bool(block.lines)))
-            for data in block.lines:
-                number += 1
-                size = len(data) + block.ended
-                if not self._quick_line(data, number, offset, size):
-                    self._line(data, Place(number, offset, size, block.ended))
-                offset += size
-            total += offset - block.offset
+            number, total = self._block(block, number), block.offset + block.size
         self._check_meta(path, name, digest.hexdigest() if hashed else None, total)
 
-    def _quick_line(self, data: bytes, number: int, offset: int, size: int) -> bool:
-        """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
-        head = quick.SPINE_HEAD.match(data)
-        if head is None or data[-2:] != b"}}" or head[1] != self._raw_thread:
-            return False
-        tag = head[6]
-        if tag is None:
-            if head[4] != b"turn_context" or data[head.end() :] != self._raw_context:
-                self._raw_context = data[head.end() :] if head[4] == b"turn_context" else self._raw_context
-                return False
-            return self._passed_over("turn_context_unchanged", head)
-        if tag[-6:] == b"_delta":
-            return self._passed_over("delta", head)
-        if tag == b"raw_response_item" and head[7] == b"reasoning" and self._echoes.reasoned:
-            self._echoes.reasoned = False
-            return self._passed_over(REPEATED_REASONING, head)
-        if tag == b"token_count":
-            return self._quick_tokens(data, head, Place(number, offset, size))
-        return False
+    def _block(self, block: Block, number: int) -> int:
+        """Read a block's lines, of which the first is number + 1; gives the number of its last."""
+        offset, newline = block.offset, block.ended
+        match, quick_line, line = quick.SPINE_HEAD.match, self._quick_line, self._line
+        for data in block.lines:
+            number += 1
+            size = len(data) + newline
+            head = match(data)
+            if head is None or not quick_line(head, data, offset, size):
+                line(data, number, offset, size)
+            offset += size
+        self.batches.settle(block.size)
+        return number
 
-    def _passed_over(self, reason: str, head: re.Match) -> bool:
+    def _quick_line(self, head: re.Match, data: bytes, offset: int, size: int) -> bool:
+        """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
+        tag = head[6]
+        if (tag not in _QUICK and tag[-6:] != b"_delta") or data[-2:] != b"}}" or head[1] != self._raw_thread:
+            return False
+        if tag is None:
+            if head[4] != b"turn_context":
+                return False
+            repeats, self._raw_context = data[head.end() :] == self._raw_context, data[head.end() :]
+            return repeats and self._pass_over("turn_context_unchanged", head)
+        if tag == b"raw_response_item":
+            if head[7] != b"reasoning" or not self._echoes.reasoned:
+                return False
+            self._echoes.reasoned = False
+            return self._pass_over(REPEATED_REASONING, head)
+        if tag == b"token_count":
+            return self._quick_tokens(data, head, offset, size)
+        return tag != b"plan_delta" and self._pass_over("delta", head)
+
+    def _pass_over(self, reason: str, head: re.Match) -> bool:
         self.tally.skipped[reason] += 1
         self._runs.number(int(head[2]))
         return True
 
-    def _quick_tokens(self, data: bytes, head: re.Match, place: Place) -> bool:
+    def _quick_tokens(self, data: bytes, head: re.Match, offset: int, size: int) -> bool:
         usage = quick.USAGE.search(data)
         if usage is None:
             return False
         if usage[1] == self._raw_totals:
-            return self._passed_over("token_count_unchanged", head)
+            return self._pass_over("token_count_unchanged", head)
         self._raw_totals = usage[1]
-        found = content("token_count", _turn_of(head[5].decode()), tokens=usage[1].decode(), detail=quick.window(usage))
-        run, seq = self._runs.number(int(head[2]))
         self.tally.read += 1
-        self._store(place, run, seq, head[3].decode(), found, "token_count")
+        turn = _turn_of(head[5].decode())
+        self._store(int(head[2]), offset, size, head[3].decode(), quick.token_count(usage), "token_count", turn)
         return True
 
-    def _line(self, data: bytes, place: Place) -> None:
+    def _line(self, data: bytes, number: int, offset: int, size: int) -> None:
         try:
             record = decode(data)
         except NotARecord:
             if data.strip():
-                self.tally.torn += 1
-                self.tally.note_torn(self._name, place)
+                self.tally.note_torn(f"{self._name}:{number}", offset)
             else:
                 self.tally.skipped["blank"] += 1
             return
@@ -144,83 +146,90 @@ class SpineReader:
             self.wrong_versions += 1
             self.tally.skipped["wrong_schema_version"] += 1
             return
-        run, seq = self._runs.number(integer(record.get("seq")))
         if record.get("thread_id") != self.thread_id:
             self.tally.remarks["records with another thread_id than their directory"] += 1
-        timestamp = timestamp_text(record.get("timestamp"))
-        self.first_time = self.first_time or timestamp
-        found, form = self._content(record.get("type"), record.get("payload"))
+        timestamp, seq = record.get("timestamp"), integer(record.get("seq"))
+        if type(timestamp) is not str:
+            timestamp = timestamp_text(timestamp)
+        if self.first_time is None:
+            self.first_time = timestamp
+        found, form, turn = self._content(record.get("type"), record.get("payload"))
         if type(found) is str:
+            self._runs.number(seq)
             self.tally.skipped[found] += 1
             return
         self.tally.read += 1
-        self._store(place, run, seq, timestamp, found, form)
+        self._store(seq, offset, size, timestamp, found, form, turn)
 
-    def _content(self, kind: Any, payload: Any) -> tuple[Content | str, str]:
+    def _content(self, kind: Any, payload: Any) -> tuple[Content | str, Any, str | None]:
+        """(content or skip reason, form, turn id)."""
         body = mapping(payload)
         if kind == "event":
             return self._event(body)
         if kind == "submission":
             op = body.get("op")
-            found = self._normaliser.submission(op)
-            return (
-                found if type(found) is str else self._with_turn(found, self._submission_turn(body, mapping(op)))
-            ), "submission"
+            return self._normaliser.submission(op), "submission", self._submission_turn(body, mapping(op))
         if kind == "turn_context":
             self._turn = string(body.get("turn_id")) or self._turn
-            return self._with_turn(self._normaliser.record(kind, body.get("context")), self._turn), kind
+            return self._normaliser.record(kind, body.get("context")), kind, self._turn
         if kind == "session_meta":
             self.meta = self.meta or body
-            return self._normaliser.record(kind, body), kind
+            return self._normaliser.record(kind, body), kind, None
         if kind in ("compaction_boundary", "bridge"):
             turn = string(body.get("turn_id") or body.get("parent_turn_id"))
-            return self._with_turn(self._normaliser.record(kind, body), turn), kind
+            return self._normaliser.record(kind, body), kind, turn
         if kind == "artifact_ref":
-            return self._normaliser.record(kind, body), kind
-        return self._normaliser.other(kind, payload), "other"
+            return self._normaliser.record(kind, body), kind, None
+        return self._normaliser.other(kind, payload), "other", None
 
-    def _event(self, body: dict) -> tuple[Content | str, str]:
+    def _event(self, body: dict) -> tuple[Content | str, Any, str | None]:
         msg = body.get("msg")
         kind = msg.get("type") if type(msg) is dict else None
-        if kind == "token_count" and (info := msg.get("info")) is not None:
-            totals = mapping(info).get("total_token_usage")
-            if totals == self._totals:
-                return "token_count_unchanged", kind
-            self._totals = totals
-        elif kind == "token_count" and type(msg.get("payload")) is not dict:
-            return "token_count_unchanged", kind
-        elif kind == "session_configured":
-            self.configured = True
-        found = self._normaliser.event(msg)
-        if type(found) is str:
-            return found, ""
         turn = _turn_of(string(body.get("id")))
-        if kind in ("task_started", "turn_started"):
+        if kind == "token_count":
+            return self._token_count(msg), kind, turn
+        if kind == "session_configured":
+            self.configured = True
+        elif kind == "task_started" or kind == "turn_started":
             self._turn = turn
-        return self._with_turn(found, turn), kind if type(kind) is str else ""
+        return self._normaliser.event(msg), kind, turn
+
+    def _token_count(self, msg: dict) -> Content | str:
+        info = mapping(mapping(msg.get("payload")) or msg).get("info")
+        totals = mapping(info).get("total_token_usage")
+        if info is None or (totals is not None and totals == self._totals):
+            return "token_count_unchanged"
+        self._totals = totals
+        return self._normaliser.event(msg)
 
     def _submission_turn(self, body: dict, op: dict) -> str | None:
-        if op.get("type") in ("exec_approval", "patch_approval", "user_input_answer", "request_user_input_response"):
+        kind = op.get("type")
+        if kind in ("exec_approval", "patch_approval", "user_input_answer", "request_user_input_response"):
             return string(op.get("turn_id")) or self._turn or string(op.get("id"))
-        if op.get("type") in ("interrupt", "shutdown"):
+        if kind == "interrupt" or kind == "shutdown":
             return self._turn
         return string(body.get("id"))
 
-    @staticmethod
-    def _with_turn(found: Content | str, turn: str | None) -> Content | str:
-        return found if type(found) is str or turn is None else (found[KIND], turn, *found[TURN_ID + 1 :])
-
-    def _store(self, place: Place, run: int, seq: int, timestamp: str | None, found: Content, form: Any) -> None:
+    def _store(
+        self,
+        seq: int | None,
+        offset: int,
+        size: int,
+        timestamp: str | None,
+        found: Content,
+        form: Any,
+        turn: str | None,
+    ) -> None:
+        run, seq = self._runs.number(seq)
         if found[KIND] in SPOKEN:
             found, _ = self._echoes.mark(found, form)
-        self.batches.add(self.origin, run, seq, 0, timestamp, place.size, self._file, place.offset, found)
+        self.batches.rows.append((self.origin, run, seq, 0, timestamp, size, self._file, offset, turn, *found))
 
-    def _long_line(self, data: bytes, place: Place) -> None:
-        timestamp, seq, found = head_content(data, place.size)
-        run, seq = self._runs.number(seq)
+    def _long_line(self, data: bytes, offset: int, size: int) -> None:
+        timestamp, seq, found = head_content(data, size)
         self.tally.read += 1
         self.tally.remarks[f"lines over {self.settings.line_limit} bytes, read by their heads only"] += 1
-        self._store(place, run, seq, timestamp, found, "long_line")
+        self._store(seq, offset, size, timestamp, found, "long_line", None)
 
     def _check_meta(self, path: Path, name: str, sha256: str | None, size: int) -> None:
         meta_path = path.with_name(path.name.replace(".jsonl", ".meta.json"))
@@ -240,6 +249,9 @@ class SpineReader:
     def finish(self) -> None:
         """Add what only the whole sequence shows to the notes."""
         self.tally.notes.extend(self._runs.notes())
+
+
+_QUICK = frozenset({None, b"token_count", b"raw_response_item"})
 
 
 def _turn_of(event_id: str | None) -> str | None:

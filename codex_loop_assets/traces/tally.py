@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from codex_loop_assets.traces.place import Place
-
 _TORN_NAMED = 5
 
 
@@ -26,11 +24,12 @@ class Tally:
     def lines(self) -> int:
         return self.read + self.torn + self.skipped.total()
 
-    def note_torn(self, name: str, place: Place) -> None:
-        """Say where a line is no record; of many in one source only the first few are named."""
+    def note_torn(self, place: str, offset: int) -> None:
+        """Count a line that is no record, and say where; of many in one source only the first few are named."""
+        self.torn += 1
         self._torn_noted += 1
         if self._torn_noted <= _TORN_NAMED:
-            self.notes.append(f"{name}:{place.number}: not a JSON record (byte {place.offset})")
+            self.notes.append(f"{place}: not a JSON record (byte {offset})")
 
     def all_notes(self) -> list[str]:
         """Notes in order, then counted remarks with their number."""
