@@ -73,10 +73,14 @@ class Governor:
 
     def settle(self, name: str, dollars: float, model: str, tokens: Tokens | None) -> None:
         """Replace a reservation by what the call cost. Settling twice counts once."""
-        used = {"input_tokens": tokens.input, "cached_tokens": tokens.cached, "output_tokens": tokens.output}
+        used = (
+            {"input_tokens": tokens.input, "cached_tokens": tokens.cached, "output_tokens": tokens.output}
+            if tokens is not None
+            else {}
+        )
         with self._locked():
             if name not in self._account.closed:
-                self._append([self._entry("settle", name, usd=dollars, model=model, **(used if tokens else {}))])
+                self._append([self._entry("settle", name, usd=dollars, model=model, **used)])
 
     def release(self, name: str) -> None:
         """Give a reservation back: the call was not made, or the provider does not charge for how it ended."""

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # A session is unjudged for the gravest reason any of its questions gives.
 _GRAVITY = ("failed", "deferred", "pending_batch")
 
+_Outcomes = dict[tuple[str, str], Outcome]
+"""By thread id and request key."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -118,13 +121,13 @@ class LlmJudge:
             parts.append(_Part(window, known, request))
         return parts
 
-    def _ask(self, requests: Sequence[Request]) -> dict[tuple[str, str], Outcome]:
+    def _ask(self, requests: Sequence[Request]) -> _Outcomes:
         """Outcomes by thread and request key. Threads with the very same question share one answer."""
         if self._settings["mode"] == "batch":
             by_key = self._desk.submit(requests)
         else:
             by_key = self._ask_now({request.key: request for request in reversed(requests)})
-        outcomes: dict[tuple[str, str], Outcome] = {}
+        outcomes: _Outcomes = {}
         seen: set[str] = set()
         for request in requests:
             outcome = by_key[request.key]
@@ -196,7 +199,7 @@ def open_llm_judge(
     )
 
 
-def _answers(part: _Part, outcomes: Mapping[tuple[str, str], Outcome]) -> list[Answered]:
+def _answers(part: _Part, outcomes: _Outcomes) -> list[Answered]:
     outcome = outcomes.get((part.request.thread_id, part.request.key)) if part.request else None
     return [*part.known, outcome] if isinstance(outcome, Answered) else part.known
 

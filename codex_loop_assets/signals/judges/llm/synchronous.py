@@ -62,6 +62,8 @@ class _Run:
         self._lock = threading.Lock()
         self._resume_at = 0.0
         self._halt: str | None = None
+        self._money = threading.Condition()
+        self._under_way = 0
 
     def ask(self, request: Request) -> Outcome:
         """One request to its end: an answer, or why there is none."""
@@ -84,15 +86,33 @@ class _Run:
             if self._halt:
                 return NotAnswered("failed", self._halt, calls, paid)
             reservation = f"{request.key}:{uuid.uuid4().hex}"
-            if not self._till.governor.reserve([(reservation, worst)])[0]:
+            if not self._reserve(reservation, worst):
                 return NotAnswered("deferred", _no_budget(worst, self._till.governor.left()), calls, paid)
-            outcome = self._call(request, reservation, worst, attempt)
+            try:
+                outcome = self._call(request, reservation, worst, attempt)
+            finally:
+                self._settled()
             if not isinstance(outcome, NotAnswered):
                 return outcome
             calls, paid, last = calls + outcome.calls, paid + outcome.cost_usd, outcome.reason
             if outcome.final:
                 return NotAnswered("failed", last, calls, paid)
         return NotAnswered("failed", f"gave up after {self._settings['max_attempts']} attempts: {last}", calls, paid)
+
+    def _reserve(self, reservation: str, worst: float) -> bool:
+        """Reserve, waiting for calls under way while they hold what is missing: most of it comes back."""
+        with self._money:
+            while not self._till.governor.reserve([(reservation, worst)])[0]:
+                if not self._under_way:
+                    return False
+                self._money.wait()
+            self._under_way += 1
+            return True
+
+    def _settled(self) -> None:
+        with self._money:
+            self._under_way -= 1
+            self._money.notify_all()
 
     def _call(self, request: Request, reservation: str, worst: float, attempt: int) -> Outcome:
         """One HTTP call, its reservation settled or released whatever comes of it."""

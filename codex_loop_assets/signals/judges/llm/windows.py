@@ -14,7 +14,7 @@ from typing import Any
 from codex_loop_assets.signals.judges.base import Transcript, TranscriptTurn
 from codex_loop_assets.signals.redaction import redact
 
-_ESCAPED = re.compile("[<>\u2028\u2029\ud800-\udfff]")
+_ESCAPED = re.compile("[<>\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
