@@ -45,14 +45,23 @@ class Cues:
 
 
 class AgentCues:
-    """Tells what the agent's words show, whatever their language."""
+    """Tells what the agent's words show, whatever their language.
 
-    def __init__(self, patterns: Mapping[str, Sequence[str]]):
+    Only the beginning counts (and the end, for a question back): what the agent admits, undoes or explains it says
+    first, and a long report holds every cue by chance.
+    """
+
+    def __init__(self, patterns: Mapping[str, Sequence[str]], head_characters: int):
         self._compiled = {group: re.compile("|".join(patterns[group]), re.IGNORECASE) for group in AGENT_GROUPS}
+        self._head = head_characters
 
     def find(self, text: str) -> dict[str, float]:
         """1.0 per group that matches, else 0.0."""
-        return {group: float(bool(pattern.search(text))) for group, pattern in self._compiled.items()}
+        head, tail = text[: self._head], text[-self._head :]
+        return {
+            group: float(bool(pattern.search(tail if group == "asks" else head)))
+            for group, pattern in self._compiled.items()
+        }
 
 
 def _compile(patterns: Sequence[str], language: str) -> re.Pattern[str]:

@@ -26,9 +26,10 @@ def decide(log_odds: Mapping[str, float], settings: Mapping[str, Any]) -> dict[s
         shown |= {name for name, margin in friction.items() if margin >= 0}
         shown.add(max(sorted(friction), key=lambda name: friction[name]))
     shown |= {name for name, limit in settings["alone"].items() if log_odds[name] >= limit}
-    return {name: _confidence(name, log_odds[name], settings["calibration"]) for name in sorted(shown)}
+    return {name: _confidence(margins[name], name in friction, settings) for name in sorted(shown)}
 
 
-def _confidence(name: str, log_odds: float, calibration: Mapping[str, Mapping[str, float]]) -> float:
-    line = calibration[name]
-    return probability(line["slope"] * log_odds + line["offset"])
+def _confidence(margin: float, is_friction: bool, settings: Mapping[str, Any]) -> float:
+    """Probability that a careful reader agrees with the category, from how far it passes its threshold."""
+    line = settings["calibration"]["friction" if is_friction else "delight"]
+    return probability(line["margin"] * margin + line["offset"])

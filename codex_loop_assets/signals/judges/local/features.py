@@ -22,6 +22,7 @@ _ANGRY_SIGNS = re.compile("[😡😤🤬😭🙄😠💢🤦]|\\[裂开\\]|:\\(|
 _HAPPY_SIGNS = re.compile("[🎉🙏😍👏🥳❤🚀👍👌😊😀😄]|:\\)|:D|\\^\\^|\\bhaha|\\blol")
 _SENTENCE_START = 40
 _AHEAD = 3
+_ANSWER_HEAD = 600
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Reader:
         self._splitter = Splitter(settings["text"])
         self._languages = LanguageGuesser(settings["languages"])
         self._cues = Cues(settings["cues"])
-        self._agent = AgentCues(settings["agent"])
+        self._agent = AgentCues(settings["agent"], settings["text"]["agent_characters"])
 
     def read(self, turns: Sequence[TranscriptTurn]) -> list[Read]:
         """The turns in order, each with its language told by its own words and those before it."""
@@ -142,8 +143,8 @@ def _complaint(item: Read) -> bool:
 def _likeness(read: Sequence[Read], index: int) -> dict[str, float]:
     item, earlier = read[index], read[max(0, index - _AHEAD) : index]
     first = read[0]
-    answer = earlier[-1].turn.agent_message if earlier else ""
-    likes = [similarity.dice(item.grams, other.grams) for other in earlier] or [0.0]
+    answer = earlier[-1].turn.agent_message[:_ANSWER_HEAD] if earlier else ""
+    likes = [_alike(item, other) for other in earlier] or [0.0]
     held = [similarity.containment(item.grams, other.grams) for other in (*earlier, first) if other is not item] or [
         0.0
     ]
@@ -161,8 +162,18 @@ def _likeness(read: Sequence[Read], index: int) -> dict[str, float]:
         "likeness.new_words": float(bool(item.words)) * (1 - similarity.containment(item.words, said)),
         "likeness.answer_words": similarity.containment(item.words, similarity.words(answer)),
         "likeness.answer_names": similarity.containment(item.names, similarity.names(answer)),
-        "likeness.repeated_later": max((similarity.dice(item.grams, other.grams) for other in after), default=0.0),
+        "likeness.repeated_later": max((_alike(item, other) for other in after), default=0.0),
     }
+
+
+def _alike(left: Read, right: Read) -> float:
+    """Likeness of the words of two messages; none where a different stored prompt or other numbers tell them apart."""
+    if left.message.template != right.message.template:
+        return 0.0
+    if left.message.template and not left.grams and not right.grams:
+        return 1.0
+    alike = similarity.dice(left.grams, right.grams)
+    return alike if alike < 0.6 or similarity.same_numbers(left.message.prose, right.message.prose) else 0.0
 
 
 def _answer(item: Read) -> dict[str, float]:

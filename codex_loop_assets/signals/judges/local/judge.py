@@ -47,7 +47,7 @@ class LocalJudge:
         findings: list[Finding] = []
         repeats = 0
         for item, numbers in zip(read, values, strict=True):
-            shown = decide(self._model.log_odds(numbers), self._settings["decision"])
+            shown = decide(self._model.log_odds(numbers), self._settings["decision"]) if _says(item, numbers) else {}
             for category, confidence in shown.items():
                 if category in wanted and wanted[category].status != "promoted":
                     grade = severity(category, item, numbers, repeats)
@@ -86,3 +86,8 @@ class LocalJudge:
             for item, confidence in zip(with_words, detector.confidences(messages), strict=True)
             if confidence is not None
         ]
+
+
+def _says(item: Read, numbers: Mapping[str, float]) -> bool:
+    """Whether a person said anything: a stored prompt without arguments says something only when it is run again."""
+    return bool(item.message.prose or item.message.pasted or numbers["likeness.same"])

@@ -27,6 +27,11 @@ def dice(left: frozenset[str], right: frozenset[str]) -> float:
     return 2 * len(left & right) / (len(left) + len(right)) if left and right else 0.0
 
 
+def same_numbers(left: str, right: str) -> bool:
+    """Whether two texts hold the same numbers: "step 2" and "step 3" are alike, but not the same request."""
+    return frozenset(_NUMBERS.findall(left)) == frozenset(_NUMBERS.findall(right))
+
+
 def containment(part: frozenset[str], whole: frozenset[str]) -> float:
     """Share of `part` that is in `whole`; 0 where `part` is empty."""
     return len(part & whole) / len(part) if part else 0.0

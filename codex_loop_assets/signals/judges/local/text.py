@@ -27,10 +27,12 @@ class Message:
     """A message split into what the person wrote and what was pasted; the counts say what was taken out of the prose.
 
     `lines` are the person's lines verbatim, for quotations; `prose` is the same without code, addresses and quotations.
+    `template` is the beginning of a stored prompt that a command put around the person's words, else ''.
     """
 
     lines: tuple[str, ...]
     prose: str
+    template: str
     pasted: str
     quotations: int
     code: int
@@ -43,12 +45,19 @@ class Splitter:
     def __init__(self, settings: Mapping[str, Any]):
         self._machine = re.compile("|".join(f"(?:{pattern})" for pattern in settings["machine_lines"]))
         self._headings: Sequence[str] = settings["request_headings"]
-        self._prose_limit: int = settings["prose_characters"]
+        self._template = re.compile("|".join(settings["stored_prompts"]))
+        self._arguments = re.compile(settings["stored_prompt_arguments"], re.DOTALL)
+        self._template_length: int = settings["stored_prompt_characters"]
+        self._document_length: int = settings["document_characters"]
+        self._document_edge: int = settings["document_edge_characters"]
         self._pasted_limit: int = settings["pasted_characters"]
 
     def split(self, text: str) -> Message:
         for heading in self._headings:
             text = text.rpartition(heading)[2]
+        template = ""
+        if self._template.search(text):
+            template, text = text[: self._template_length], "\n".join(self._arguments.findall(text))
         code = _FENCE.findall(text)
         text = _TAGGED.sub(" ", _FENCE.sub("\n", text))
         prose_lines, pasted = [], list(code)
@@ -59,12 +68,19 @@ class Splitter:
         prose, quoted = _QUOTATION.subn(" ", _IMAGE.sub(" ", prose))
         return Message(
             lines=tuple(line for line in prose_lines if line.strip()),
-            prose=prose.strip()[: self._prose_limit].replace("’", "'"),
+            prose=self._shortened(prose.strip().replace("’", "'")),
+            template=template,
             pasted="\n".join(pasted)[: self._pasted_limit],
             quotations=quoted,
             code=inline + len(code),
             pasted_lines=len(pasted),
         )
+
+    def _shortened(self, prose: str) -> str:
+        """Of a document, its beginning and end: people say there what they want of the text in between."""
+        if len(prose) <= self._document_length:
+            return prose
+        return f"{prose[: self._document_edge]}\n{prose[-self._document_edge :]}"
 
 
 class LanguageGuesser:

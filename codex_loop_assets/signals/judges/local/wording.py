@@ -47,6 +47,8 @@ def quotation(category: str, item: Read, cues: Cues, limit: int) -> str:
 def description(category: str, item: Read, quote: str, read: Sequence[Read], repeats: int, limit: int) -> str:
     """One line: what the user shows, in what words, and what the session was about."""
     lead = _LEADS.get(category, f"The user shows {category.replace('_', ' ')}")
+    if item.message.template and not item.message.prose:
+        return "The user runs the same stored prompt again, without arguments"
     if category == "repeated_rephrasing" and repeats:
         lead = f"{lead}, {repeats + 1} times in a row"
     elif category == "repeated_rephrasing" and item.message.pasted_lines:
