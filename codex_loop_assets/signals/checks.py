@@ -1,16 +1,21 @@
-"""What the agent changed and how its checks went, turn by turn: the ground on which signs of success stand."""
+"""Checks (tests, builds, linters, type checks), and what the agent changed around them: the ground of signs of success.
+
+What belongs here: telling a check from other commands, and its result. What does not: what a result means.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.settings import section
-from codex_loop_assets.signals.failures import FailurePatterns
+from codex_loop_assets.signals.command_line import deciding_steps
 from codex_loop_assets.signals.model import CanonTables
 
+_LINE_LIMIT = 300
 _COMMIT = r"\bgit (commit|push)\b"
 # Runs of a program by name; whether it is one that the agent wrote is for the caller to say.
 _PROGRAM_RUN = r"(^|[\s;&|(])((python3?|node|bash|sh|ruby|php|deno run|bun|go run)\s+[\w./-]+\.\w+|\./[\w./-]+)"
@@ -19,64 +24,87 @@ _EMPTY_RUN = (
     r"(?i)no tests? (ran|found|to run|collected|files? found)|collected 0 items|ran 0 tests|\b0 total"
     r"|\b0 (passed|tests? passed|passing)\b"
 )
+_PLACE = ("thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at", "command", "paths")
 
 
-def work(canon: CanonTables) -> pl.DataFrame:
-    """Edits, checks and commits of the agent, one row each in order.
+@dataclass(frozen=True)
+class CheckPatterns:
+    """The patterns of [every_rule] in config/rules.toml that tell checks, compiled."""
+
+    tests: re.Pattern[str]
+    checks: re.Pattern[str]
+    verdicts: re.Pattern[str]
+
+    @classmethod
+    def read(cls, thresholds: Mapping[str, Any]) -> CheckPatterns:
+        return cls(
+            re.compile(thresholds["tests"]), re.compile(thresholds["checks"]), re.compile(thresholds["verdicts"], re.M)
+        )
+
+    def maybe_check(self) -> pl.Expr:
+        """A columnar first look at `command`: false where no check can be in it."""
+        command = pl.col("command").fill_null("")
+        return command.str.contains(self.tests.pattern) | command.str.contains(self.checks.pattern)
+
+    def is_test(self, command: str) -> bool:
+        """Whether the exit code is that of a test run (and not, say, of a `grep` that the tests are piped into)."""
+        return any(self.tests.search(line) for line in _lines(command))
+
+    def is_check(self, command: str) -> bool:
+        """Whether the exit code is that of a test, build, linter or type check."""
+        return any(self.tests.search(line) or self.checks.search(line) for line in _lines(command))
+
+    def reported(self, output: str) -> bool:
+        """Whether the output says that checks ran and did not hold, rather than that they could not run."""
+        return self.verdicts.search(output) is not None
+
+
+def _lines(command: str) -> list[str]:
+    return [" ".join(step.words)[:_LINE_LIMIT] for step in deciding_steps(command)]
+
+
+def with_checks(calls: pl.DataFrame, patterns: CheckPatterns) -> pl.DataFrame:
+    """`calls` with the column `check`: whether the command's exit code is that of a check."""
+    marked = calls.with_columns(((pl.col("name") == "shell") & patterns.maybe_check()).alias("check"))
+    sure = {text: patterns.is_check(text) for text in marked.filter("check")["command"].unique()}
+    confirmed = (
+        pl.col("command").replace_strict(sure, default=False, return_dtype=pl.Boolean) if sure else pl.lit(False)
+    )
+    return marked.with_columns((pl.col("check") & confirmed).fill_null(False).alias("check"))
+
+
+def work(canon: CanonTables, threads: pl.Series, thresholds: Mapping[str, Any]) -> pl.DataFrame:
+    """Edits, checks and commits of the agent in these threads, one row each in order.
 
     Columns: those of `tool_calls` that place it, and `what`: `edit` (an applied patch), `check_passed`, `check_failed`,
-    `committed`, `ran` (a program run by name that worked), `failed` (any other failing command).
+    `committed`, `ran` (a program run by name that worked).
     """
-    patterns = FailurePatterns.read(section("rules")["exec_failure"])
-    calls = canon.tool_calls.filter((pl.col("actor") != "user") & pl.col("name").is_in(("shell", "apply_patch")))
+    calls = canon.tool_calls.filter(
+        pl.col("thread_id").is_in(threads.implode())
+        & (pl.col("actor") != "user")
+        & pl.col("name").is_in(("shell", "apply_patch"))
+    )
+    edited = calls.filter((pl.col("name") == "apply_patch") & pl.col("success").fill_null(False))["thread_id"].unique()
+    checked = with_checks(calls.filter(pl.col("thread_id").is_in(edited.implode())), CheckPatterns.read(thresholds))
+    told = checked.with_columns(_what().alias("what")).filter(pl.col("what").is_not_null())
+    proves_nothing = (pl.col("what") == "check_passed") & pl.col("output").str.contains(_EMPTY_RUN).fill_null(False)
+    return told.filter(~proves_nothing).select(*_PLACE, "what").sort("thread_id", "run", "seq_start")
+
+
+def _what() -> pl.Expr:
+    command, passed = pl.col("command").fill_null(""), pl.col("exit_code") == 0
     shell = pl.col("name") == "shell"
-    command = pl.col("command").fill_null("")
-    candidates = calls.with_columns(
-        (shell & (command.str.contains(patterns.tests.pattern) | command.str.contains(patterns.checks.pattern))).alias(
-            "maybe_check"
-        )
-    )
-    is_check = {
-        text: patterns.is_check(text) for text in candidates.filter("maybe_check")["command"].unique().to_list() if text
-    }
-    checked = candidates.with_columns(
-        pl.col("command")
-        .replace_strict(is_check, default=False, return_dtype=pl.Boolean)
-        .fill_null(False)
-        .alias("check")
-    )
-    passed = (pl.col("exit_code") == 0) & ~pl.col("output").str.contains(_EMPTY_RUN).fill_null(False)
-    what = (
+    return (
         pl.when((pl.col("name") == "apply_patch") & pl.col("success").fill_null(False))
         .then(pl.lit("edit"))
         .when(pl.col("check") & passed)
         .then(pl.lit("check_passed"))
         .when(pl.col("check") & (pl.col("exit_code") != 0))
         .then(pl.lit("check_failed"))
-        .when(shell & (pl.col("exit_code") == 0) & command.str.contains(_COMMIT))
+        .when(shell & passed & command.str.contains(_COMMIT))
         .then(pl.lit("committed"))
-        .when(shell & (pl.col("exit_code") == 0) & command.str.contains(_PROGRAM_RUN))
+        .when(shell & passed & command.str.contains(_PROGRAM_RUN))
         .then(pl.lit("ran"))
-        .when(shell & (pl.col("exit_code") != 0))
-        .then(pl.lit("failed"))
-    )
-    placed = (
-        "thread_id",
-        "run",
-        "turn_id",
-        "call_id",
-        "seq_start",
-        "seq_end",
-        "occurred_at",
-        "command",
-        "exit_code",
-        "paths",
-    )
-    return (
-        checked.with_columns(what.alias("what"))
-        .filter(pl.col("what").is_not_null())
-        .select(*placed, "what")
-        .sort("thread_id", "run", "seq_start")
     )
 
 

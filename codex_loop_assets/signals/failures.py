@@ -41,9 +41,6 @@ class FailurePatterns:
     harmless: re.Pattern[str]
     stopped: frozenset[int]
     sandbox: re.Pattern[str]
-    tests: re.Pattern[str]
-    verdicts: re.Pattern[str]
-    checks: re.Pattern[str]
     expected: re.Pattern[str]
     test_paths: re.Pattern[str]
     error_lines: re.Pattern[str]
@@ -60,22 +57,9 @@ class FailurePatterns:
             ),
             stopped=frozenset(thresholds["stopped_exit_codes"]),
             sandbox=re.compile(thresholds["sandbox_denials"]),
-            tests=re.compile(thresholds["tests"]),
-            verdicts=re.compile(thresholds["verdicts"], re.M),
-            checks=re.compile(thresholds["checks"]),
             expected=re.compile(thresholds["expected"]),
             test_paths=re.compile(thresholds["test_paths"]),
             error_lines=re.compile(thresholds["error_lines"]),
-        )
-
-    def is_test(self, command: str) -> bool:
-        return any(self.tests.search(" ".join(step.words)[:300]) for step in deciding_steps(command))
-
-    def is_check(self, command: str) -> bool:
-        """A test, build, lint or type check: a command whose passing shows that work is right."""
-        return any(
-            self.tests.search(line) or self.checks.search(line)
-            for line in (" ".join(step.words)[:300] for step in deciding_steps(command))
         )
 
 

@@ -29,11 +29,11 @@ class CanonTables:
     turns: pl.DataFrame
     tool_calls: pl.DataFrame
 
-    def only(self, thread_ids: pl.Series) -> CanonTables:
-        """The same tables, restricted to these threads."""
+    def without(self, thread_ids: pl.Series) -> CanonTables:
+        """The same tables without these threads."""
         return CanonTables(
             *(
-                frame.filter(pl.col("thread_id").is_in(thread_ids.implode()))
+                frame.filter(~pl.col("thread_id").is_in(thread_ids.implode()))
                 for frame in (self.spines, self.events, self.sessions, self.turns, self.tool_calls)
             )
         )

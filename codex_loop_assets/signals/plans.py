@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.signals.reading import groups
 
 _PLACE = ("thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at")
 
@@ -36,8 +37,8 @@ def plans_by_turn(canon: CanonTables) -> Iterator[list[PlanVersion]]:
     Read from the agent's own calls, which every era since plans exist records.
     """
     calls = canon.tool_calls.filter(pl.col("name") == "update_plan").sort("thread_id", "run", "seq_start")
-    for _, group in calls.select(*_PLACE, "arguments").group_by("thread_id", "run", "turn_id", maintain_order=True):
-        versions = [version for version in map(_version, group.to_dicts()) if version is not None]
+    for rows in groups(calls.select(*_PLACE, "arguments"), "thread_id", "run", "turn_id"):
+        versions = [version for version in map(_version, rows) if version is not None]
         if versions:
             yield versions
 

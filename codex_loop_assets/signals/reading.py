@@ -7,7 +7,9 @@ What belongs here: columnar selections that say nothing about friction by themse
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -100,6 +102,15 @@ def top_level(canon: CanonTables) -> pl.DataFrame:
 def detail(row: dict[str, Any]) -> dict[str, Any]:
     """The `detail` column of an event row as a dict; {} when there is none."""
     return json.loads(row["detail"]) if row.get("detail") else {}
+
+
+def groups(frame: pl.DataFrame, *keys: str) -> Iterator[list[dict[str, Any]]]:
+    """Rows of `frame` as dicts, in runs of equal `keys`; `frame` is sorted by them.
+
+    One conversion for all groups: a frame per group costs more than the rows themselves.
+    """
+    for _, rows in groupby(frame.to_dicts(), key=itemgetter(*keys)):
+        yield list(rows)
 
 
 def during(request: str | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from codex_loop_assets.signals.checks import taken_back
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
 from codex_loop_assets.signals.plans import PlanVersion, plans_by_turn
@@ -27,7 +29,9 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("plan_updates",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    turns = {(turn["thread_id"], turn["run"], turn["turn_id"]): turn for turn in canon.turns.to_dicts()}
+    planned = canon.tool_calls.filter(pl.col("name") == "update_plan").select("thread_id").unique()
+    seen = canon.turns.join(planned, on="thread_id", how="semi")
+    turns = {(turn["thread_id"], turn["run"], turn["turn_id"]): turn for turn in seen.to_dicts()}
     moments = []
     for versions in plans_by_turn(canon):
         place = versions[0].place

@@ -22,21 +22,22 @@ from codex_loop_assets.tables import MECHANICAL_SIGNALS
 def detect(canon: CanonTables, schema: SignalSchema, settings: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """Every mechanical signal of these sessions as a `mechanical_signals` frame.
 
-    `settings` is the section "rules": a table of thresholds per category, and `sessions.include_excluded` for callers
-    that
-    want evaluation trials too. A retired category, and one with `enabled = false`, is not looked for.
+    `settings` is the section "rules": a table of thresholds per category (with those of `every_rule` beneath), and
+    `sessions.include_excluded` for callers that want evaluation trials too. A retired category, and one with
+    `enabled = false`, is not looked for.
     """
     settings = section("rules") if settings is None else settings
     seen = canon
     if not settings["sessions"]["include_excluded"]:
         looked_at = pl.col("exclusion_reason").is_in(settings["sessions"]["looked_at"]).fill_null(False)
-        seen = canon.only(canon.sessions.filter(~pl.col("excluded") | looked_at)["thread_id"])
+        left_out = canon.sessions.filter(pl.col("excluded") & ~looked_at)["thread_id"]
+        seen = canon.without(left_out) if left_out.len() else canon
     wanted = schema.mechanical()
     rows = [
         row
         for rule in rules()
         if rule.category in wanted and settings.get(rule.category, {}).get("enabled", True)
-        for row in _rows(rule, seen, schema, settings.get(rule.category, {}))
+        for row in _rows(rule, seen, schema, {**settings["every_rule"], **settings.get(rule.category, {})})
     ]
     return MECHANICAL_SIGNALS.frame(rows)
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from codex_loop_assets.signals.checks import CheckPatterns, with_checks
 from codex_loop_assets.signals.command_line import family, shortened
 from codex_loop_assets.signals.failures import FailurePatterns, excuse, telling_line
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.reading import groups
 from codex_loop_assets.signals.rules.rule import rule
 
 _NOT_A_FAILURE = ("declined", "aborted", "timed_out", "running")
@@ -55,7 +57,7 @@ class _Episode:
     needs=("exit_codes",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    patterns = FailurePatterns.read(thresholds)
+    patterns, checks = FailurePatterns.read(thresholds), CheckPatterns.read(thresholds)
     calls = canon.tool_calls.filter(pl.col("name").is_in(("shell", "apply_patch")) & (pl.col("actor") != "user"))
     failing = calls.filter(
         (pl.col("name") == "shell") & (pl.col("exit_code") != 0) & ~pl.col("status").is_in(_NOT_A_FAILURE)
@@ -68,14 +70,13 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         "status", "approval", "success", "paths",
     )  # fmt: skip
     output = pl.when(pl.col("exit_code") != 0).then(pl.col("output")).alias("output")
-    ordered = (
-        calls.filter(pl.col("thread_id").is_in(threads)).select(*columns, output).sort("thread_id", "run", "seq_start")
-    )
+    ordered = with_checks(calls.filter(pl.col("thread_id").is_in(threads)).select(*columns, output), checks)
     said = canon.events.filter(pl.col("thread_id").is_in(threads) & pl.col("kind").is_in(_WORDS))
-    words = said.select("thread_id", "run", "seq", "text").partition_by("thread_id", as_dict=True)
+    said = said.select("thread_id", "run", "seq", "text").sort("thread_id", "run", "seq")
+    words = {rows[0]["thread_id"]: rows for rows in groups(said, "thread_id")}
     moments = []
-    for key, group in ordered.group_by("thread_id", maintain_order=True):
-        session = _Session(group.to_dicts(), words.get(key), thresholds, patterns)
+    for rows in groups(ordered.sort("thread_id", "run", "seq_start"), "thread_id"):
+        session = _Session(rows, words.get(rows[0]["thread_id"], []), thresholds, patterns, checks)
         moments += [_moment(episode, thresholds, patterns) for episode in session.episodes()]
     return moments
 
@@ -86,11 +87,13 @@ class _Session:
     def __init__(
         self,
         calls: list[dict[str, Any]],
-        words: pl.DataFrame | None,
+        words: list[dict[str, Any]],
         thresholds: Mapping[str, Any],
         patterns: FailurePatterns,
+        checks: CheckPatterns,
     ) -> None:
-        self._calls, self._words, self._thresholds, self._patterns = calls, words, thresholds, patterns
+        self._calls, self._words, self._thresholds = calls, words, thresholds
+        self._patterns, self._checks = patterns, checks
         # Paths edited since a check last passed, and since a check last ran; runs of each check since the last edit.
         self._unproven: list[str] = []
         self._since_check: list[str] = []
@@ -111,10 +114,10 @@ class _Session:
             if call["name"] == "apply_patch":
                 self._note_edit(call)
             elif call["exit_code"] == 0:
-                done = running.pop(family(call["command"] or ""), None) if running else None
+                done = self._succeeded(call["command"] or "", running)
                 if done is not None:
                     done.recovered = True
-                    yield done
+                    yield running.pop(done.thing)
             elif call["exit_code"] is not None and self._went_wrong(index):
                 thing = _thing(call)
                 episode = running.setdefault(thing, _Episode(thing))
@@ -123,6 +126,14 @@ class _Session:
             self._note_check(call)
         yield from running.values()
 
+    @staticmethod
+    def _succeeded(command: str, running: Mapping[str, _Episode]) -> _Episode | None:
+        """The open episode whose thing this command does; the line is read only where it can be one."""
+        lowered = command.lower()
+        if any(thing.rsplit(" ", 1)[-1].lower() in lowered for thing in running):
+            return running.get(family(command))
+        return None
+
     def _note_edit(self, patch: Mapping[str, Any]) -> None:
         if patch["success"] is not False:
             self._unproven += patch["paths"] or [""]
@@ -130,7 +141,7 @@ class _Session:
             self._runs.clear()
 
     def _note_check(self, call: Mapping[str, Any]) -> None:
-        if call["name"] == "shell" and call["exit_code"] is not None and self._patterns.is_check(call["command"] or ""):
+        if call["check"] and call["exit_code"] is not None:
             self._since_check = []
             self._runs[family(call["command"])] += 1
             if call["exit_code"] == 0:
@@ -145,7 +156,7 @@ class _Session:
             return False
         if excuse(command, exit_code, output, self._patterns) or self._sandbox_retry_worked(index):
             return False
-        if exit_code in (126, 127) or not self._patterns.is_check(command):
+        if exit_code in (126, 127) or not call["check"]:
             return True
         return not (self._announced(index) or self._found_or_meant(index))
 
@@ -159,23 +170,24 @@ class _Session:
 
     def _announced(self, index: int) -> bool:
         """Whether the agent's words since its previous call say that it expects the failure."""
-        if self._words is None:
-            return False
         call = self._calls[index]
         since = self._calls[index - 1]["seq_start"] if index and self._calls[index - 1]["run"] == call["run"] else 0
-        between = (pl.col("run") == call["run"]) & (pl.col("seq") > since) & (pl.col("seq") < call["seq_start"])
-        texts = self._words.filter(between).sort("seq")["text"].tail(2)
-        return any(self._patterns.expected.search(text[-_ANNOUNCEMENT_LENGTH:]) for text in texts if text)
+        texts = [
+            words["text"][-_ANNOUNCEMENT_LENGTH:]
+            for words in self._words
+            if words["run"] == call["run"] and since < words["seq"] < call["seq_start"] and words["text"]
+        ]
+        return any(self._patterns.expected.search(text) for text in texts[-2:])
 
     def _found_or_meant(self, index: int) -> bool:
         """Whether a failing check shows what was there before, or what tests written first are meant to show."""
         call = self._calls[index]
-        command, reported = call["command"] or "", self._patterns.verdicts.search(call["output"] or "") is not None
+        command, reported = call["command"] or "", self._checks.reported(call["output"] or "")
         if self._since_check and all(self._patterns.test_paths.search(path) for path in self._since_check):
             return reported
         if self._unproven or self._runs[family(command)] >= self._thresholds["baseline_runs"]:
             return False
-        return (reported and self._patterns.is_test(command)) or self._fixed_later(index)
+        return (reported and self._checks.is_test(command)) or self._fixed_later(index)
 
     def _fixed_later(self, index: int) -> bool:
         """Whether the agent then edited something and the same check passed: the failure was the task."""
@@ -201,7 +213,7 @@ def _missing_program(call: Mapping[str, Any]) -> str | None:
 def _moment(episode: _Episode, thresholds: Mapping[str, Any], patterns: FailurePatterns) -> Moment:
     first, last, count = episode.attempts[0], episode.attempts[-1], len(episode.attempts)
     reason = telling_line(last["output"] or "", patterns)
-    check = patterns.is_check(last["command"] or "")
+    check = last["check"]
     mild = check or _missing_program(last) is not None
     severity = 1 + (count >= thresholds["strong_attempts"]) + (not episode.recovered and (count > 1 or not mild))
     evidence = [

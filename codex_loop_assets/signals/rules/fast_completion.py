@@ -11,7 +11,7 @@ import polars as pl
 from codex_loop_assets.signals.checks import taken_back, work
 from codex_loop_assets.signals.command_line import shortened
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
-from codex_loop_assets.signals.reading import refusals, top_level
+from codex_loop_assets.signals.reading import groups, refusals, top_level
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -38,19 +38,19 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         & pl.col("human_turn_count").is_between(1, thresholds["maximum_requests"])
         & ~pl.col("outcome").is_in(("aborted", "errored", "abandoned"))
     )
-    few = few.join(refusals(canon), on="thread_id", how="anti")
-    if few.is_empty():
-        return []
-    seen, content = canon.only(few["thread_id"]), _Content(thresholds)
-    turns = {key[0]: group.to_dicts() for key, group in seen.turns.sort("run", "seq_start").group_by("thread_id")}
+    few = few.join(refusals(canon), on="thread_id", how="anti")["thread_id"]
+    done, content = work(canon, few, thresholds), _Content(thresholds)
+    threads = done["thread_id"].unique().implode()
+    own_turns = canon.turns.filter(pl.col("thread_id").is_in(threads)).sort("thread_id", "run", "seq_start")
+    turns = {rows[0]["thread_id"]: rows for rows in groups(own_turns, "thread_id")}
     moments = []
-    for (thread_id,), group in work(seen).group_by("thread_id", maintain_order=True):
-        asked = [turn for turn in turns.get(thread_id, []) if turn["human"] and turn["user_message"].strip()]
-        if asked and not any(taken_back(turn) for turn in turns[thread_id]):
-            steps = group.to_dicts()
+    for steps in groups(done, "thread_id"):
+        thread_turns = turns.get(steps[0]["thread_id"], [])
+        asked = [turn for turn in thread_turns if turn["human"] and turn["user_message"].strip()]
+        if asked and not any(taken_back(turn) for turn in thread_turns):
             sign = _sign_of_success(steps, asked[1:], content)
             if sign is not None:
-                moments.append(_moment(asked, steps, sign, turns[thread_id][-1]["seq_end"]))
+                moments.append(_moment(asked, steps, sign, thread_turns[-1]["seq_end"]))
     return moments
 
 

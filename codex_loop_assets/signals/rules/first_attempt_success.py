@@ -10,7 +10,7 @@ import polars as pl
 from codex_loop_assets.signals.checks import taken_back, work
 from codex_loop_assets.signals.command_line import shortened
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
-from codex_loop_assets.signals.reading import during, top_level, with_request
+from codex_loop_assets.signals.reading import during, groups, top_level, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -31,18 +31,15 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("exit_codes", "patch_results"),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    human = top_level(canon).filter(pl.col("human"))
-    if human.is_empty():
-        return []
-    seen = canon.only(human["thread_id"])
-    turns = {(turn["thread_id"], turn["run"], turn["seq_start"]): turn for turn in seen.turns.to_dicts()}
-    placed = with_request(seen, work(seen), "seq_start")
+    human = top_level(canon).filter(pl.col("human"))["thread_id"]
+    done = work(canon, human, thresholds)
+    threads = done.filter(pl.col("what") == "check_passed")["thread_id"].unique()
+    placed = with_request(canon, done.filter(pl.col("thread_id").is_in(threads.implode())), "seq_start")
+    own_turns = canon.turns.filter(pl.col("thread_id").is_in(threads.implode()))
+    turns = {(turn["thread_id"], turn["run"], turn["seq_start"]): turn for turn in own_turns.to_dicts()}
     moments = []
-    for _, group in placed.group_by("thread_id", maintain_order=True):
-        steps = group.to_dicts()
-        first_edit = next((step for step in steps if step["what"] == "edit"), None)
-        if first_edit is None:
-            continue
+    for steps in groups(placed, "thread_id"):
+        first_edit = next(step for step in steps if step["what"] == "edit")
         turn = turns.get((first_edit["thread_id"], first_edit["run"], first_edit["request_seq"]))
         if turn is not None and turn["human"] and not taken_back(turn):
             moments += _moment(first_edit, [step for step in steps if _in_turn(step, first_edit)])

@@ -28,44 +28,40 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("interrupts",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
+    place = ["thread_id", "run"]
     stopped = canon.turns.filter(pl.col("interrupted")).join(
         top_level(canon).select("thread_id"), on="thread_id", how="semi"
     )
-    aborts = canon.events.filter(pl.col("kind") == "turn_aborted").select("thread_id", "run", "seq", "ts")
-    return [_moment(turn, _abort_of(turn, aborts), _last_call(turn, canon.tool_calls)) for turn in stopped.to_dicts()]
-
-
-def _abort_of(turn: Mapping[str, Any], aborts: pl.DataFrame) -> Mapping[str, Any]:
-    """The abort record of the turn; the turn's own end where the era writes none."""
-    within = aborts.filter(
-        (pl.col("thread_id") == turn["thread_id"])
-        & (pl.col("run") == turn["run"])
-        & pl.col("seq").is_between(turn["seq_start"], turn["seq_end"])
+    aborts = canon.events.filter(pl.col("kind") == "turn_aborted").select(
+        *place, pl.col("seq").alias("abort_seq"), pl.col("ts").alias("abort_at")
     )
-    return within.row(-1, named=True) if within.height else {"seq": turn["seq_end"], "ts": turn["ended_at"]}
+    calls = canon.tool_calls.join(stopped, on="thread_id", how="semi").select(
+        *place, pl.col("seq_start").alias("call_seq"), pl.col("call_id").alias("last_call_id"), "command", "name"
+    )
+    last = (
+        stopped.sort("seq_end")
+        .join_asof(aborts.sort("abort_seq"), left_on="seq_end", right_on="abort_seq", by=place, check_sortedness=False)
+        .join_asof(calls.sort("call_seq"), left_on="seq_end", right_on="call_seq", by=place, check_sortedness=False)
+    )
+    return [_moment(turn) for turn in last.to_dicts()]
 
 
-def _last_call(turn: Mapping[str, Any], calls: pl.DataFrame) -> Mapping[str, Any] | None:
-    within = calls.filter(
-        (pl.col("thread_id") == turn["thread_id"])
-        & (pl.col("run") == turn["run"])
-        & pl.col("seq_start").is_between(turn["seq_start"], turn["seq_end"])
-    ).sort("seq_start")
-    return within.row(-1, named=True) if within.height else None
-
-
-def _moment(turn: Mapping[str, Any], abort: Mapping[str, Any], call: Mapping[str, Any] | None) -> Moment:
-    after = duration(turn["duration_ms"])
-    doing = f", last doing `{shortened(call['command'] or call['name'], 80)}`" if call else ""
-    request = shortened(turn["user_message"], 90)
-    evidence = [Evidence(abort["seq"])] + ([Evidence(call["seq_start"], call["call_id"])] if call else [])
+def _moment(turn: Mapping[str, Any]) -> Moment:
+    """The abort record is the moment; the turn's own end where the era writes none."""
+    aborted = (turn["abort_seq"] or 0) >= turn["seq_start"]
+    seq, at = (turn["abort_seq"], turn["abort_at"]) if aborted else (turn["seq_end"], turn["ended_at"])
+    after, request = duration(turn["duration_ms"]), shortened(turn["user_message"], 90)
+    evidence, doing = [Evidence(seq)], ""
+    if (turn["call_seq"] or 0) >= turn["seq_start"]:
+        evidence.append(Evidence(turn["call_seq"], turn["last_call_id"]))
+        doing = f", last doing `{shortened(turn['command'] or turn['name'], 80)}`"
     return Moment(
         thread_id=turn["thread_id"],
         run=turn["run"],
         turn_id=turn["turn_id"],
-        seq_start=abort["seq"],
-        seq_end=abort["seq"],
-        occurred_at=abort["ts"],
+        seq_start=seq,
+        seq_end=seq,
+        occurred_at=at,
         severity=2,
         confidence=0.85,
         description="The user interrupted the agent"
