@@ -46,7 +46,7 @@ class ReportInputs:
     def state_on(self, name: str, day: date) -> pl.DataFrame:
         """Rows of a table of daily states (clusters, proposals, members) on the newest day up to `day`."""
         rows = self.table(name).filter(pl.col("dt") <= day)
-        return rows.filter(pl.col("dt") == rows["dt"].max())
+        return rows.filter(pl.col("dt") == rows["dt"].max()) if rows.height else rows
 
     def type_of(self, category: str) -> str:
         """friction or delight: as the schema says, else as the signals of that category have it."""

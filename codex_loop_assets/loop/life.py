@@ -221,8 +221,8 @@ def _growth(state: State, seen: Observation, life: Mapping, event) -> list[Event
     newer = seen.arrivals(seen.day - timedelta(days=days - 1), seen.day)
     older = seen.arrivals(seen.day - timedelta(days=2 * days - 1), seen.day - timedelta(days=days))
     known_for = (seen.day - min((day for day, _ in seen.moments), default=seen.day)).days + 1
-    # In its first days a problem has no window before to grow from: that is news, not an escalation.
-    grows = newer >= life["escalation_minimum"] and newer >= life["escalation_growth"] * older and known_for > days
+    # A problem younger than both windows has nothing to grow from: that is news, not an escalation.
+    grows = newer >= life["escalation_minimum"] and newer >= life["escalation_growth"] * older and known_for >= 2 * days
     numbers = f"{newer} signals in the last {days} days, {older} in the {days} before"
     if grows and state.status == "new":
         return [event("escalated", numbers)]
