@@ -54,8 +54,12 @@ def repository(directory: Path, files: Mapping[str, str]) -> str:
 
 def hunks(before: str, after: str) -> str:
     """A unified diff without file headers, as Codex records an update."""
-    rows = list(difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), n=3))[2:]
-    return "".join(row if row.endswith("\n") else row + "\n" for row in rows)
+    rows = difflib.unified_diff(_lines(before), _lines(after), n=3, lineterm="")
+    return "".join(f"{row}\n" for row in list(rows)[2:])
+
+
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n")
 
 
 @dataclass
