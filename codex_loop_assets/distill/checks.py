@@ -85,6 +85,8 @@ def _activates(command: Simple) -> bool:
 
 
 def _kind(command: Simple, settings: Mapping[str, Any]) -> str | None:
+    if set(command.words) & set(settings["asking_words"]):
+        return None
     line = command.line
     interpreter = posixpath.basename(command.words[0])
     if "/" in command.words[0] and ".venv/bin/" in command.words[0]:

@@ -197,6 +197,11 @@ def _built(
     session = _rows(canon.sessions, segment.thread_id)[0]
     calls = sorted(_rows(canon.tool_calls, segment.thread_id), key=place)
     applied = steps(calls, _rows(canon.turns, segment.thread_id))
+    if not applied and not any(
+        True for _ in solutions(segment, session, session["cwd"] or "/", canon, signals, around.settings)
+    ):
+        # Cheap to see, and true whether or not a repository is at hand.
+        raise NotDistillable("no recorded edit in the segment")
     start = _start(session, segment, applied, calls, around)
     known = [signal for signal in signals.iter_rows(named=True) if signal["thread_id"] == segment.thread_id]
     later = solutions(segment, session, start.root, canon, signals, around.settings)

@@ -2,8 +2,8 @@
 began with.
 
 Edits come from `tool_calls`: the recorded `changes` of an applied patch, else the patch envelope among the call's
-arguments. Shell commands that changed files are not recorded as edits; where that matters, a later patch does not fit,
-and the replay says so instead of guessing.
+arguments, and what shell commands write in plain sight (`shell_edits`). What else a shell did to files is not known;
+where that matters, a later patch does not fit, and the replay says so instead of guessing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from codex_loop_assets.distill import shell_edits
 from codex_loop_assets.distill.patches import Edit, PatchError, apply, from_changes, from_envelope
 from codex_loop_assets.distill.segment import Place, place
 from codex_loop_assets.distill.tree import Entry, Tree, UnsafePath, relative_to
@@ -44,7 +45,7 @@ def steps(calls: Iterable[Row], turns: Iterable[Row]) -> list[Step]:
     undone = {(turn["run"], turn["turn_id"]) for turn in turns if turn["undone"] and turn["turn_id"] is not None}
     result = []
     for call in sorted(calls, key=place):
-        if call["name"] != "apply_patch" or call["success"] is not True or (call["run"], call["turn_id"]) in undone:
+        if (call["run"], call["turn_id"]) in undone:
             continue
         edits = _edits(call)
         if edits:
@@ -53,6 +54,10 @@ def steps(calls: Iterable[Row], turns: Iterable[Row]) -> list[Step]:
 
 
 def _edits(call: Row) -> list[Edit]:
+    if call["name"] == "shell":
+        return shell_edits.edits(call["command"] or "") if call["exit_code"] == 0 else []
+    if call["name"] != "apply_patch" or call["success"] is not True:
+        return []
     for reader, text in ((from_changes, call["changes"]), (from_envelope, _envelope(call["arguments"]))):
         try:
             if text:

@@ -20,7 +20,8 @@ from codex_loop_assets.distill.tree import Entry, UnsafePath, relative_to
 Row = Mapping[str, Any]
 
 _CUT = re.compile(
-    r"\[\.\.\. \d+ characters cut \.\.\.\]|\[\.\.\. omitted \d+|\d+ (tokens|chars|characters|lines) truncated|^Total output lines:",
+    r"\[\.\.\. \d+ characters cut \.\.\.\]|\[\.\.\. omitted \d+"
+    r"|\d+ (tokens|chars|characters|lines) truncated|^Total output lines:",
     re.MULTILINE,
 )
 _FROM_FIRST_LINE = re.compile(r"1,(\d+|\$)p")

@@ -211,7 +211,15 @@ def members(*sessions: Session) -> pl.DataFrame:
 
 CALC = "def add(a, b):\n    return a - b\n\n\ndef double(a):\n    return a * 2\n"
 CALC_FIXED = CALC.replace("a - b", "a + b")
-CALC_TEST = "import unittest\n\nfrom calc import add\n\n\nclass AddTest(unittest.TestCase):\n    def test_add(self):\n        self.assertEqual(add(2, 3), 5)\n"
+CALC_TEST = """import unittest
+
+from calc import add
+
+
+class AddTest(unittest.TestCase):
+    def test_add(self):
+        self.assertEqual(add(2, 3), 5)
+"""
 CALC_FILES = {"calc.py": CALC, "tests/__init__.py": "", "tests/test_calc.py": CALC_TEST, "README.md": "# calc\n"}
 
 

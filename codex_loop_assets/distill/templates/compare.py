@@ -1,4 +1,7 @@
-"""Compares files of the workspace with their expected state; exits with 0 when all are equal. Usage: compare.py WORKSPACE"""
+"""Compares files of the workspace with their expected state; exits with 0 when all are equal.
+
+Usage: compare.py WORKSPACE
+"""
 
 import ast
 import json
