@@ -108,9 +108,10 @@ SPINES = Table(
         _required("notes", pl.String, "JSON list of anomalies worth a look: hash mismatch, seq inversion, missing meta, torn tail, ..."),
         Column("era", pl.String, "spine_v1, or rollout era A, B, C, D, E (mixed: the newest)."),
         Column("started_at", TIMESTAMP, "Start of the session, which decides its day."),
-        _required("started_from", pl.String, "Where started_at was taken from: metadata, uuid, file_name, file_time."),
+        _required("started_from", pl.String, "Where started_at was taken from: metadata, uuid, file_name, record (the first one), file_time."),
         Column("last_record_at", TIMESTAMP, "Time of the newest record."),
         _required("files", pl.String, "JSON list of {path, bytes, mtime_ns}: the files behind the fingerprint."),
+        Column("machine", pl.String, "Name of the machine the home belongs to."),
         Column("coverage", pl.String, "JSON object comparing spine and rollout of one thread: turns each has, spans taken from the other."),
     ),
 )

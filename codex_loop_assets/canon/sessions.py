@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from codex_loop_assets.canon import context, usage
+from codex_loop_assets.canon import context, lineage, usage
 from codex_loop_assets.canon.humans import is_automation, is_subagent, metadata
 from codex_loop_assets.canon.kinds import COMPACTION
 from codex_loop_assets.canon.settings import CanonSettings, canon_settings
@@ -33,6 +33,7 @@ def build(
         .join(_turn_totals(turns), on="thread_id", how="left")
         .join(_call_totals(tool_calls), on="thread_id", how="left")
         .join(_ledger(spines), on="thread_id", how="left")
+        .join(lineage.parents(events), left_on="thread_id", right_on="child_id", how="left")
     )
     return SESSIONS.conform(_finished(frame, settings).select(SESSIONS.schema.keys()))
 
@@ -127,7 +128,11 @@ def _ledger(spines: pl.DataFrame) -> pl.DataFrame:
     return (
         counted.sort("thread_id", "source", descending=[False, True])
         .group_by("thread_id", maintain_order=True)
-        .agg(pl.col("home").first(), pl.col("started_at").min(), (pl.col("status") == "active").any().alias("active"))
+        .agg(
+            pl.col("home", "machine").first(),
+            pl.col("started_at").min(),
+            (pl.col("status") == "active").any().alias("active"),
+        )
     )
 
 
@@ -183,7 +188,7 @@ def _finished(frame: pl.DataFrame, settings: CanonSettings) -> pl.DataFrame:
         .when(is_automation(settings) & ~pl.col("human")).then(pl.lit("machine-driven"))
     )  # fmt: skip
     return frame.with_columns(
-        pl.lit(None, pl.String).alias("machine"),
+        pl.coalesce("parent_thread_id", "recorded_parent").alias("parent_thread_id"),
         pl.col("home").fill_null(""),
         pl.coalesce("started_at", "first_at").alias("started_at"),
         short.alias("repository"),

@@ -20,7 +20,6 @@ class CanonSettings:
     automation_prompts_at_most: int
     eval_originators: tuple[str, ...]
     eval_cwd: tuple[str, ...]
-    abandoned_after_hours: float
     own_sources: tuple[str, ...]
 
 

@@ -7,6 +7,7 @@ import polars as pl
 from codex_loop_assets.canon import context, tool_calls, usage
 from codex_loop_assets.canon.humans import human_threads
 from codex_loop_assets.canon.kinds import ASSISTANT_WORDS, COMPACTION
+from codex_loop_assets.canon.rollbacks import with_rollbacks
 from codex_loop_assets.canon.settings import CanonSettings
 from codex_loop_assets.canon.timeline import Timeline, timeline
 from codex_loop_assets.tables import TURNS
@@ -32,7 +33,7 @@ def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | 
         .sort(_TURN)
     )
     frame = _with_ends(frame)
-    frame = _with_rollbacks(frame, line.events)
+    frame = with_rollbacks(frame, line.events)
     return TURNS.conform(_finished(frame))
 
 
@@ -72,7 +73,6 @@ def _course(inside: pl.DataFrame) -> pl.DataFrame:
         kind.is_in(("task_started", "task_complete")).any().alias("records_ends"),
         (kind == COMPACTION).sum().cast(pl.Int32).alias("boundaries"),
         (kind == "context_compacted").sum().cast(pl.Int32).alias("compacted"),
-        (kind == "thread_rolled_back").any().alias("rollback_inside"),
         kind.is_in(("undo_completed", "undo_started", "undo")).any().alias("undo_inside"),
     )
 
@@ -130,26 +130,6 @@ def _with_ends(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.when(pl.col("end_state") == "aborted").then(reason).alias("abort_reason"))
 
 
-def _with_rollbacks(frame: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """Turns that a later rollback of n user turns dropped from the context. Few records, so one pass in order."""
-    marks = events.filter(pl.col("kind") == "thread_rolled_back").select(
-        "thread",
-        "ordinal",
-        pl.col("detail").str.json_path_match("$.num_turns").cast(pl.Int64, strict=False).alias("count"),
-    )
-    dropped: set[tuple[int, int]] = set()
-    if marks.height:
-        threads = frame.filter(
-            pl.col("thread").is_in(marks["thread"].implode()) & pl.col("kind").is_in(("prompt", "review"))
-        )
-        order = {key[0]: group.select("ordinal", "turn").rows() for key, group in threads.group_by("thread")}
-        for thread, ordinal, count in marks.sort("thread", "ordinal").iter_rows():
-            alive = [turn for at, turn in order.get(thread, []) if at < ordinal and (thread, turn) not in dropped]
-            dropped.update((thread, turn) for turn in alive[max(0, len(alive) - (count or 0)) :])
-    gone = pl.DataFrame(list(dropped), schema={"thread": frame.schema["thread"], "turn": pl.Int32}, orient="row")
-    return frame.join(gone.with_columns(pl.lit(True).alias("rolled_back")), on=_TURN, how="left").sort(_TURN)
-
-
 def _finished(frame: pl.DataFrame) -> pl.DataFrame:
     ended_at = pl.coalesce("end_at", "last_at")
     elapsed = (ended_at - pl.col("occurred_at")).dt.total_milliseconds()
@@ -163,7 +143,6 @@ def _finished(frame: pl.DataFrame) -> pl.DataFrame:
         pl.max_horizontal("seq_start", "seq_end").alias("seq_end"),
         ended_at.alias("ended_at"),
         pl.col("turn").alias("turn_index"),
-        pl.col("rolled_back").fill_null(False),
         (interrupted & last_of_group).fill_null(False).alias("interrupted"),
         next_undoes.fill_null(False).alias("undone"),
         pl.when(pl.col("boundaries") > 0)

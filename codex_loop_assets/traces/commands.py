@@ -14,7 +14,7 @@ SHELL_TOOLS = frozenset(
     {"shell", "container.exec", "local_shell", "shell_command", "exec_command", "functions.exec_command"}
 )
 _SCRIPT_FLAGS = frozenset({"-lc", "-c", "-Command", "/c", "/C", "-ic", "-lic"})
-_PATCH_FILE = re.compile(r"^\*\*\* (?:Add|Update|Delete) File: (.+?)\s*$|^\*\*\* Move to: (.+?)\s*$", re.MULTILINE)
+_PATCH_FILE = re.compile(r"\*\*\* (?:(?:Add|Update|Delete) File|Move to): ([^\n]+)")
 
 
 def display(argv: Any) -> str | None:
@@ -54,7 +54,9 @@ def patch_files(patch: str | None) -> list[str]:
     """Files named by an apply_patch text, in order, once each."""
     if not patch:
         return []
-    return list(dict.fromkeys(a or b for a, b in _PATCH_FILE.findall(patch)))
+    found = _PATCH_FILE.finditer(patch)
+    at_line_start = (match[1].strip() for match in found if match.start() == 0 or patch[match.start() - 1] == "\n")
+    return list(dict.fromkeys(at_line_start))
 
 
 def patch_text(args: dict, raw: Any) -> str | None:

@@ -9,12 +9,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+import orjson
 import polars as pl
 
 from codex_loop_assets.tables import EVENTS, SPINES
 from codex_loop_assets.traces.batches import EventBatches
 from codex_loop_assets.traces.decisions import Outcome, decide
-from codex_loop_assets.traces.discover import ROLLOUT, SourceRef, dated, stem
+from codex_loop_assets.traces.discover import ROLLOUT, SourceRef, dated
+from codex_loop_assets.traces.names import stem
 from codex_loop_assets.traces.settings import ReadSettings, read_settings
 from codex_loop_assets.traces.sources import read_source
 from codex_loop_assets.traces.values import to_json
@@ -54,9 +56,10 @@ def build_day(
     frame = _kept_events(frame, outcomes)
     rows = [_ledger_row(outcome, *counts) for outcome, counts in zip(outcomes, _counts(frame, outcomes), strict=True)]
     events = _events(frame, outcomes)
-    old_rows, threads = _kept_rows(unchanged, earlier, refs, outcomes)
+    old_rows, threads, moved = _kept_rows(unchanged, earlier, refs, outcomes)
     if previous_events is not None and previous_events.height:
-        events = pl.concat([events, previous_events.filter(pl.col("thread_id").is_in(threads))])
+        kept = previous_events.filter(pl.col("thread_id").is_in(threads))
+        events = pl.concat([events, kept.with_columns(pl.col("file").replace(moved)) if moved else kept])
     spines = _with_activity(SPINES.frame(rows + old_rows), now, settings)
     return DayTraces(spines, EVENTS.conform(events), sorted(f"{ref.home}:{ref.path}" for ref in changed))
 
@@ -81,7 +84,7 @@ def _split(refs: list[SourceRef], earlier: _Earlier) -> tuple[list[SourceRef], l
     threads: dict[str, list[tuple[SourceRef, bool]]] = defaultdict(list)
     for ref in refs:
         row = earlier.of(ref)
-        same = row is not None and row["fingerprint"] == ref.fingerprint and row["path"] == ref.path
+        same = row is not None and row["fingerprint"] == ref.fingerprint and row["status"] != "vanished"
         threads[row["thread_id"] if row else ref.thread_id].append((ref, same))
     changed, unchanged = [], []
     for members in threads.values():
@@ -161,16 +164,23 @@ def _ledger_row(outcome: Outcome, records: int, last_record_at: datetime | None)
         "started_at": started_at,
         "started_from": started_from,
         "last_record_at": last_record_at,
-        "files": to_json([{"path": f.path, "bytes": f.bytes, "mtime_ns": f.mtime_ns} for f in ref.files]),
+        "files": _files(ref),
+        "machine": ref.machine,
         "coverage": outcome.coverage,
     }
 
 
 def _kept_rows(
     unchanged: list[SourceRef], earlier: _Earlier, refs: list[SourceRef], outcomes: list[Outcome]
-) -> tuple[list[dict], list[str]]:
-    """(ledger rows that stay, threads whose events stay): unchanged sources, and sources that are gone."""
-    rows = [row for ref in unchanged if (row := earlier.of(ref)) is not None]
+) -> tuple[list[dict], list[str], dict[str, str]]:
+    """(ledger rows that stay, threads whose events stay, old file name -> new): unchanged sources, and sources that are gone."""
+    rows, moved = [], {}
+    for ref in unchanged:
+        row = earlier.of(ref)
+        if row is not None:
+            names = {stem(file["path"]): file["path"] for file in orjson.loads(row["files"])}
+            moved.update({names[stem(f.path)]: f.path for f in ref.files if names.get(stem(f.path), f.path) != f.path})
+            rows.append({**row, "path": ref.path, "files": _files(ref), "machine": ref.machine})
     known = {id(row) for ref in refs if (row := earlier.of(ref)) is not None}
     for row in earlier.rows:
         if id(row) not in known:
@@ -179,7 +189,11 @@ def _kept_rows(
             )
             rows.append({**row, "status": "vanished", "reason": gone})
     read_again = {outcome.reading.thread_id for outcome in outcomes}
-    return rows, sorted({row["thread_id"] for row in rows} - read_again)
+    return rows, sorted({row["thread_id"] for row in rows} - read_again), moved
+
+
+def _files(ref: SourceRef) -> str:
+    return to_json([{"path": f.path, "bytes": f.bytes, "mtime_ns": f.mtime_ns} for f in ref.files])
 
 
 def _with_activity(spines: pl.DataFrame, now: datetime | None, settings: ReadSettings) -> pl.DataFrame:

@@ -9,12 +9,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from codex_loop_assets.traces.document import document_meta
 from codex_loop_assets.traces.homes import CodexHome
+from codex_loop_assets.traces.names import names_thread, rollout_thread, stem
 from codex_loop_assets.traces.rollout import first_record
 from codex_loop_assets.traces.settings import ReadSettings, read_settings
 from codex_loop_assets.traces.spine import SEGMENT, segment_number
@@ -58,21 +60,6 @@ class SourceRef:
         return sum(file.bytes for file in self.files)
 
 
-def stem(path: str) -> str:
-    """File name without the suffixes that archiving and compression change."""
-    name = path.rpartition("/")[2]
-    for suffix in _SUFFIXES:
-        if name.endswith(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
-def rollout_thread(path: str) -> str:
-    """Thread id in a rollout's file name; the name itself where there is none."""
-    match = _ROLLOUT_NAME.match(stem(path))
-    return match[2].lower() if match else stem(path)
-
-
 def discover(homes: Iterable[CodexHome]) -> list[SourceRef]:
     """Every session source of the homes, ordered by home, thread and kind. Opens no file."""
     refs = []
@@ -90,10 +77,10 @@ def locate(ref: SourceRef, settings: ReadSettings | None = None) -> tuple[dateti
 
     Never raises: an unreadable source is dated by its name or its files. See `dated` for the second value.
     """
-    try:
-        meta, first = _head(ref, settings or read_settings())
-    except OSError:
-        meta, first = {}, None
+    meta, first = {}, None
+    if ref.error is None:
+        with suppress(OSError):
+            meta, first = _head(ref, settings or read_settings())
     return dated(ref, meta, first)
 
 
@@ -196,7 +183,12 @@ def _unreadable(home: CodexHome, root: Path, source: str, path: str, thread_id: 
     reason = (
         f"{path} cannot be listed ({error.strerror or error}); give the user who runs codex-loop permission to read it"
     )
-    return SourceRef(thread_id, source, home.name, root, path, (), home.machine, error=reason)
+    try:
+        status = os.stat(root / path)
+        files = (SourceFile(path, 0, status.st_mtime_ns),)
+    except OSError:
+        files = ()
+    return SourceRef(thread_id, source, home.name, root, path, files, home.machine, error=reason)
 
 
 def _rollouts(home: CodexHome, root: Path, folders: Iterable[str]) -> Iterator[SourceRef]:
@@ -224,7 +216,7 @@ def _is_rollout(path: str) -> bool:
 
 def _groups(files: list[SourceFile]) -> Iterator[list[SourceFile]]:
     """Files whose names carry no thread id are sources of their own, even if two folders have the same name."""
-    if _ROLLOUT_NAME.match(stem(files[0].path)):
+    if names_thread(files[0].path):
         yield files
     else:
         yield from ([file] for file in files)

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import zstandard
 
-_BLOCK = 1 << 21
+_BLOCK = 1 << 18
 
 
 class Block(NamedTuple):

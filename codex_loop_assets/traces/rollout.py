@@ -19,11 +19,13 @@ from codex_loop_assets.traces.decode import NotARecord, decode
 from codex_loop_assets.traces.echoes import REPEATED_REASONING, SPOKEN, Echoes
 from codex_loop_assets.traces.lines import Block, DamagedFile, read_blocks
 from codex_loop_assets.traces.long_lines import head_content
+from codex_loop_assets.traces.names import stem_id
 from codex_loop_assets.traces.normalise import Normaliser
-from codex_loop_assets.traces.row import KIND, Content
+from codex_loop_assets.traces.row import DETAIL, KIND, Content
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.tally import Tally
 from codex_loop_assets.traces.timestamps import timestamp_text
+from codex_loop_assets.traces.values import integer, mapping, merged_json, string
 
 
 @dataclass
@@ -49,6 +51,7 @@ class RolloutReader:
         self._turn_ids_written = False
         self._totals: Any = None
         self._raw_totals = self._raw_context = b""
+        self._files: dict[str, tuple[int, int]] = {}
 
     def read(self, run: int, path: Path, name: str) -> None:
         """One file into the batches. `name` is its path relative to the home. Raises OSError if it cannot be opened."""
@@ -167,7 +170,7 @@ class RolloutReader:
         if kind == "event_msg":
             return self._event(payload)
         if kind == "session_meta":
-            return self._session_meta(payload)
+            return self._session_meta(payload, integer(record.get("ordinal")) or 0)
         if kind == "turn_context":
             self._see_turn(payload)
             return self._normaliser.record("turn_context", payload)
@@ -190,12 +193,25 @@ class RolloutReader:
             self._see_turn(msg)
         return self._normaliser.event(msg)
 
-    def _session_meta(self, payload: Any) -> Content | str:
-        if self.meta is None and type(payload) is dict:
-            self.meta = payload
-        elif type(payload) is dict and payload.get("id") != (self.meta or {}).get("id"):
+    def _session_meta(self, payload: Any, ordinal: int) -> Content | str:
+        meta = mapping(payload)
+        if self.meta is not None and meta.get("id") != self.meta.get("id"):
             return "session_meta_of_another_thread"
-        return self._normaliser.record("session_meta", payload)
+        self.meta = self.meta or meta
+        found = self._normaliser.record("session_meta", meta)
+        reverted = self._reverted(mapping(meta.get("history_base")))
+        # A later file of the thread is named after its rollout, the first one after the thread.
+        self._files[stem_id(self._name)] = (self._run, ordinal)
+        return found if reverted is None else (*found[:DETAIL], merged_json(found[DETAIL], {"reverted": reverted}))
+
+    def _reverted(self, base: dict) -> dict | None:
+        """What a file that continues another one leaves behind: of `run`, the lines from `from_seq` on were reverted."""
+        end = integer(base.get("end_ordinal_exclusive"))
+        place = self._files.get(string(base.get("thread_id")) or "")
+        if end is None or place is None:
+            return None
+        run, first_ordinal = place
+        return {"run": run, "from_seq": end - first_ordinal + 1}
 
     def _bare(self, record: dict) -> Content | str:
         if "record_type" in record:

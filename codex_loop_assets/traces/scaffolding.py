@@ -40,7 +40,7 @@ def user_words(parts: list[str], settings: ReadSettings) -> tuple[str, str | Non
         prefix = scaffold_prefix(part, settings)
         if prefix is not None:
             found = found or prefix
-        elif not part.lstrip().lower().startswith(settings.image_markers):
+        elif not part[:80].lstrip().lower().startswith(settings.image_markers):
             words.append(part)
     if words:
         return own_words("".join(words), settings), None

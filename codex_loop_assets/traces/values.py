@@ -59,6 +59,11 @@ def to_json(value: Any) -> str:
     return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
 
 
+def merged_json(text: str | None, more: dict) -> str:
+    """A JSON object's text with further fields."""
+    return to_json({**(orjson.loads(text) if text else {}), **more})
+
+
 def cut(text: str | None, limit: int) -> str | None:
     """The text, or its head (three quarters of the limit) and tail with a mark of how much is missing between."""
     if text is None or len(text) <= limit:
