@@ -12,8 +12,8 @@ from typing import Any
 from codex_loop_assets.signals.judges.local.model import ANY_FRICTION, probability
 
 
-def decide(log_odds: Mapping[str, float], settings: Mapping[str, Any]) -> dict[str, float]:
-    """Categories that the message shows, with a calibrated confidence each.
+def decide(log_odds: Mapping[str, float], language: str, settings: Mapping[str, Any]) -> dict[str, float]:
+    """Categories that a message of that language shows, with a calibrated confidence each.
 
     A friction category needs the message to look like friction at all (`any_friction`), and then either its own
     threshold or to be the likeliest one: something is wrong, and that is the best name for it. A category that passes
@@ -22,7 +22,7 @@ def decide(log_odds: Mapping[str, float], settings: Mapping[str, Any]) -> dict[s
     margins = {name: log_odds[name] - limit for name, limit in settings["threshold"].items() if name in log_odds}
     friction = {name: margins[name] for name in settings["friction"]}
     shown = {name for name, margin in margins.items() if name not in friction and margin >= 0}
-    if log_odds[ANY_FRICTION] >= settings["any_friction"]:
+    if log_odds[ANY_FRICTION] >= settings["any_friction"] + settings["language_shift"].get(language, 0.0):
         shown |= {name for name, margin in friction.items() if margin >= 0}
         shown.add(max(sorted(friction), key=lambda name: friction[name]))
     shown |= {name for name, limit in settings["alone"].items() if log_odds[name] >= limit}

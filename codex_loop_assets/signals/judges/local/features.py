@@ -46,7 +46,7 @@ class Reader:
 
     def __init__(self, settings: Mapping[str, Any]):
         self._splitter = Splitter(settings["text"])
-        self._languages = LanguageGuesser(settings["languages"])
+        self._languages = LanguageGuesser(settings["languages"], settings["letters"])
         self._cues = Cues(settings["cues"])
         self._agent = AgentCues(settings["agent"], settings["text"]["agent_characters"])
 

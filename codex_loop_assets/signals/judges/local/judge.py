@@ -47,7 +47,7 @@ class LocalJudge:
         findings: list[Finding] = []
         repeats = 0
         for item, numbers in zip(read, values, strict=True):
-            shown = decide(self._model.log_odds(numbers), self._settings["decision"]) if _says(item, numbers) else {}
+            shown = self._shown(item, numbers)
             for category, confidence in shown.items():
                 if category in wanted and wanted[category].status != "promoted":
                     grade = severity(category, item, numbers, repeats)
@@ -57,6 +57,15 @@ class LocalJudge:
             if category.status == "promoted":
                 findings.extend(self._promoted(category, read))
         return JudgeResult("judged", tuple(findings))
+
+    def _shown(self, item: Read, numbers: Mapping[str, float]) -> dict[str, float]:
+        """Categories of the message with their confidence; none where a person said nothing.
+
+        A stored prompt without arguments says something only when it is run again.
+        """
+        if not (item.message.prose or item.message.pasted or numbers["likeness.same"]):
+            return {}
+        return decide(self._model.log_odds(numbers), item.language, self._settings["decision"])
 
     def _finding(
         self, category: str, item: Read, read: Sequence[Read], grade: int, confidence: float, repeats: int
@@ -86,8 +95,3 @@ class LocalJudge:
             for item, confidence in zip(with_words, detector.confidences(messages), strict=True)
             if confidence is not None
         ]
-
-
-def _says(item: Read, numbers: Mapping[str, float]) -> bool:
-    """Whether a person said anything: a stored prompt without arguments says something only when it is run again."""
-    return bool(item.message.prose or item.message.pasted or numbers["likeness.same"])

@@ -86,8 +86,9 @@ class Splitter:
 class LanguageGuesser:
     """Tells the six languages of the judge apart: by script where that suffices, by common words else."""
 
-    def __init__(self, words: Mapping[str, str]):
+    def __init__(self, words: Mapping[str, str], letters: Mapping[str, str]):
         self._words = {language: frozenset(joined.split("|")) for language, joined in words.items()}
+        self._letters = {language: re.compile(pattern) for language, pattern in letters.items()}
 
     def scores(self, prose: str) -> dict[str, float]:
         """Points per language; empty where nothing tells."""
@@ -97,6 +98,8 @@ class LanguageGuesser:
             return {"zh": 3.0 + han}
         found = _WORD.findall(prose.lower())
         points = {language: float(sum(word in words for word in found)) for language, words in self._words.items()}
+        for language, letters in self._letters.items():
+            points[language] += 1.5 * bool(letters.search(prose.lower()))
         return {language: count for language, count in points.items() if count}
 
     def guess(self, prose: str, before: Mapping[str, float], default: str = "en") -> str:
