@@ -108,7 +108,7 @@ def made(home, console: Console) -> None:
     days = home.lake.keys("daily_report")
     lines = {
         "report": home.root / home.lake.read("daily_report", days[-1])["path"].item() if days else "none",
-        "site": home.root / "reports" / "index.html",
+        "site": home.root / "reports" / "site" / "index.html",
         "tasks": home.root / "harbor" / "datasets",
         "tickets": f"{home.root / 'tickets'} ({published.height})",
         "tables": f"{home.catalogue} (any DuckDB client)",

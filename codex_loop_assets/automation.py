@@ -6,8 +6,6 @@ this file's sensor and the command line both call: declarative `on_missing` fire
 were there before its first evaluation.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time
@@ -122,6 +120,21 @@ def changed_clusters(context: dg.SensorEvaluationContext, home: HomeResource):
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(pending))
 
 
+@dg.sensor(job=daily_job, minimum_interval_seconds=300, default_status=dg.DefaultSensorStatus.RUNNING)
+def judge_batches(context: dg.SensorEvaluationContext, home: HomeResource):
+    """Batches of questions to the model that have ended: judge their days again, now from the answers at hand."""
+    from codex_loop_assets.resources.judges import open_model_judge
+
+    codex = home.home
+    judge = open_model_judge(codex)
+    threads = judge.collect() if judge else set()
+    if not threads:
+        return dg.SkipReason("no batch has ended" if judge else "no key, so there are no batches")
+    lake = codex.lake
+    days = [day for day in lake.keys("sessions") if threads & set(lake.read("sessions", day)["thread_id"])]
+    return dg.SensorResult(run_requests=[dg.RunRequest(partition_key=day) for day in days])
+
+
 def next_attempt(before: list | None, fingerprint: str, in_flight, key: str) -> list | None:
     """[fingerprint, number] of the run to ask for, or None: it is running, or has failed too often in this state."""
     if before is None or before[0] != fingerprint:
@@ -147,4 +160,4 @@ def _fingerprint(refs) -> str:
 
 
 SCHEDULES = [daily_schedule, registry_schedule]
-SENSORS = [session_files, changed_clusters]
+SENSORS = [session_files, changed_clusters, judge_batches]

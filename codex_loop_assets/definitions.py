@@ -42,6 +42,7 @@ ASSETS = [
     tickets.tickets,
     summaries.scorecard,
     summaries.trends,
+    summaries.site,
 ]
 
 

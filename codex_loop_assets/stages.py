@@ -10,6 +10,6 @@ REPORT = ("daily_report",)
 REGISTRY = ("cluster_registry",)
 TASKS = ("harbor_datasets", "task_validations", "tickets")
 MEASURE = ("eval_runs", "trial_signals", "regressions")
-SUMMARIES = ("scorecard", "trends")
+SUMMARIES = ("scorecard", "trends", "site")
 
 DAILY = (*INGEST, *CANON, *SIGNALS, *DISCOVERY, *REPORT)

@@ -46,7 +46,7 @@ def clusters(context: dg.AssetExecutionContext, home: HomeResource):
 def advanced(home: Home, day: str) -> ClusterState:
     """The state of one day, its centres written to the vector store."""
     lake, settings = home.lake, home.section("discovery")
-    space = space_of(open_embedder(settings))
+    space = space_of(open_embedder(settings["embedding"]))
     vectors = VectorStore(home.vectors_path)
     days = lake.keys("clusters")
     earlier = [known for known in days if known < day]

@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 
 from codex_loop_assets.assets.policy import DAILY, OWNERS, describe
-from codex_loop_assets.discovery.embed import open_embedder, space_of
+from codex_loop_assets.discovery.embed import Embedder, open_embedder, space_of
 from codex_loop_assets.discovery.text import session_texts, signal_texts
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.vectors import SESSIONS, SIGNALS, VectorStore
@@ -17,23 +17,26 @@ _COMMON = {**DAILY, "group_name": "discovery", "owners": OWNERS, "kinds": {"lanc
 def signal_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
     settings = codex.section("discovery")
+    embedder = open_embedder(settings["embedding"])
     for day in context.partition_keys:
         texts = signal_texts(codex.lake.read("signals", day), settings["text"])
-        embed(context, codex, "signal_embeddings", SIGNALS, day, texts)
+        embed(context, codex, "signal_embeddings", SIGNALS, day, texts, embedder)
 
 
 @dg.asset(deps=["turns"], description="One vector per session: what the user was trying to do.", **_COMMON)
 def session_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
     settings = codex.section("discovery")
+    embedder = open_embedder(settings["embedding"])
     for day in context.partition_keys:
         texts = session_texts(codex.lake.read("turns", day), settings["text"])
-        embed(context, codex, "session_embeddings", SESSIONS, day, texts)
+        embed(context, codex, "session_embeddings", SESSIONS, day, texts, embedder)
 
 
-def embed(context: dg.AssetExecutionContext, home: Home, asset: str, collection: str, day: str, texts: dict[str, str]) -> None:
+def embed(
+    context: dg.AssetExecutionContext, home: Home, asset: str, collection: str, day: str, texts: dict[str, str], embedder: Embedder
+) -> None:
     """Bring one day of a collection up to date and describe what was embedded, reused and deferred."""
-    embedder = open_embedder(home.section("discovery"))
     report = VectorStore(home.vectors_path).embed_day(collection, date.fromisoformat(day), texts, embedder)
     describe(
         context, asset, day,

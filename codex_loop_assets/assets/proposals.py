@@ -19,7 +19,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
     """Carry earlier proposals on with what was decided about them, and open new ones."""
     codex = home.home
     lake, settings = codex.lake, codex.section("discovery")
-    vectors = VectorStore(codex.vectors_path).vectors(SIGNALS, space_of(open_embedder(settings)))
+    vectors = VectorStore(codex.vectors_path).vectors(SIGNALS, space_of(open_embedder(settings["embedding"])))
     categories = {name: category.model_dump() for name, category in current_schema(codex).categories.items()}
     for day in sorted(context.partition_keys):
         earlier = [known for known in lake.keys("schema_proposals") if known < day]

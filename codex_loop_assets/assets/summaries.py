@@ -5,12 +5,14 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from codex_loop_assets.assets.policy import store, table_spec
+from codex_loop_assets.assets.policy import OWNERS, describe, store, table_spec
+from codex_loop_assets.loop.site import build as build_site
 from codex_loop_assets.measure import trends as rates
 from codex_loop_assets.measure.scorecard import scorecard as score
 from codex_loop_assets.measure.gold import fixture_truth
+from codex_loop_assets.resources.files import replace_folder
 from codex_loop_assets.resources.homes import HomeResource
-from codex_loop_assets.resources.report_inputs import exposure
+from codex_loop_assets.resources.report_inputs import exposure, report_inputs
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets.tables import TABLES
 
@@ -55,3 +57,18 @@ def trends(context: dg.AssetExecutionContext, home: HomeResource):
     )
     settled = frame.filter(pl.col("settled"))["dt"].max()
     store(context, codex, "trends", None, frame, settled_through=str(settled) if settled else None)
+
+
+@dg.asset(
+    deps=["cluster_registry", "scorecard", "trends", *_every_day("daily_report", "signals", "clusters")],
+    group_name="report",
+    owners=OWNERS,
+    kinds={"html"},
+    description="The static site: days, clusters, tickets, transcripts with signals marked, scorecards, coverage, cost. No network.",
+)
+def site(context: dg.AssetExecutionContext, home: HomeResource) -> None:
+    codex = home.home
+    pages = build_site(report_inputs(codex))
+    folder = codex.root / "reports" / "site"
+    replace_folder(folder, pages)
+    describe(context, "site", None, {"pages": len(pages), "index": dg.MetadataValue.url((folder / "index.html").as_uri())})

@@ -26,6 +26,6 @@ def report(home: Home, day: str | None) -> None:
     if written:
         page = home.lake.read("daily_report", written[-1])["path"].item()
         console.print(f"page of {written[-1]}: {home.root / page}", soft_wrap=True)
-    site = home.root / "reports" / "index.html"
+    site = home.root / "reports" / "site" / "index.html"
     if site.is_file():
         console.print(f"site: {site}", soft_wrap=True)

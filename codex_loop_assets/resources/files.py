@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -16,3 +17,16 @@ def write_text(path: Path, text: str) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def replace_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """Make a folder hold exactly these text files: all are written first, then those of an earlier build are removed, so
+    that an open page never leads into a half-built site."""
+    for name, text in files.items():
+        write_text(folder / name, text)
+    kept = {folder / name for name in files}
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and path not in kept:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.judge import JudgeAccess
 from codex_loop_assets.signals.judges.base import Judge
+from codex_loop_assets.signals.judges.llm import LlmJudge, open_llm_judge
 
 
 def open_judge(home: Home) -> Judge:
     """The judge as the environment and the home's settings have it. Nothing heavy is imported before it is needed."""
+    model = open_model_judge(home)
+    if model is not None:
+        return model
     from codex_loop_assets.signals.judges.local import LocalJudge
 
     return LocalJudge()
+
+
+def open_model_judge(home: Home) -> LlmJudge | None:
+    """The judge that asks a language model, with its answers, ledger and batches in the home; None without a key."""
+    access = JudgeAccess()
+    if not access.available:
+        return None
+    return open_llm_judge(home.cache / "llm_judge", access.client, home.section("llm_judge"), home.section("prices"))
