@@ -186,6 +186,10 @@ def _segment_row(
         return row | {"stage": "segment", "reason": _one_line(str(error), around.redact, segment)}, None
     except UnsafeName as error:
         return row | {"stage": "candidate", "reason": _one_line(str(error), around.redact, segment)}, None
+    except Exception as error:
+        # One odd session must not cost the cluster its tasks; the row says what happened, the log where.
+        log.exception("distilling %s failed", row["candidate_id"])
+        return row | {"stage": "segment", "reason": f"distilling failed: {type(error).__name__}"}, None
     return row | _built_columns(built), built
 
 
@@ -202,7 +206,7 @@ def _built(
     ):
         # Cheap to see, and true whether or not a repository is at hand.
         raise NotDistillable("no recorded edit in the segment")
-    start = _start(session, segment, applied, calls, around)
+    start = _start(session, segment, applied, calls, canon, around)
     known = [signal for signal in signals.iter_rows(named=True) if signal["thread_id"] == segment.thread_id]
     later = solutions(segment, session, start.root, canon, signals, around.settings)
     try:
@@ -217,13 +221,26 @@ def _built(
     return build(cluster_id, candidate, session, calls, around.redact, set_kind, around.settings)
 
 
-def _start(session: Row, segment: Segment, applied: list[Step], calls: list[Row], around: Surroundings) -> Start:
+def _start(
+    session: Row, segment: Segment, applied: list[Step], calls: list[Row], canon: CanonTables, around: Surroundings
+) -> Start:
     source = repository.find(around.repositories, session["repository_url"], session["repository"], session["cwd"])
     diff = starting_diff(session, around.codex_homes)
     if source is None:
         return without_repository(session, segment, applied, calls, diff, around.settings)
     cache = around.home / "cache" / "repositories"
-    return hermetic(session, segment, applied, source, cache, diff, around.settings)
+    return hermetic(session, segment, applied, source, cache, diff, lambda: _carried(session, canon), around.settings)
+
+
+def _carried(session: Row, canon: CanonTables) -> list[Step]:
+    """Edits of earlier sessions in the same directory on the same commit, in order."""
+    same = canon.sessions.filter(
+        (pl.col("cwd") == session["cwd"])
+        & (pl.col("commit_hash") == session["commit_hash"])
+        & (pl.col("started_at") < session["started_at"])
+    )
+    threads = same.sort("started_at", "thread_id")["thread_id"]
+    return [step for thread in threads for step in steps(_rows(canon.tool_calls, thread), _rows(canon.turns, thread))]
 
 
 def _built_columns(built: Built) -> dict[str, Any]:

@@ -38,11 +38,13 @@ def solutions(
 ) -> Iterator[Later]:
     """Later segments that solved the problem, earliest first. `root` is where the repository stood in the session."""
     own = _Work(segment, canon, root, settings)
+    if not own.files and all(run.passed for run in own.runs):
+        return  # nothing to recognise the problem by
     for other in _later_sessions(segment, session, canon.sessions, settings["segments"]["later_session_days"]):
         thread = other["thread_id"]
         turns = sorted(_rows(canon.turns, thread), key=place)
         # A checkout elsewhere (another machine, another person): paths are compared relative to its own directory.
-        there = root if other["cwd"] == session["cwd"] else other["cwd"]
+        there = root if other["cwd"] == session["cwd"] else other["cwd"] or root
         for candidate in intents(turns, signals, settings["segments"]):
             if thread == segment.thread_id and candidate.start <= segment.end:
                 continue

@@ -16,7 +16,7 @@ from typing import Any
 
 from codex_loop_assets.distill import repository
 from codex_loop_assets.distill.environment import safe_url
-from codex_loop_assets.distill.replay import Step, replay, root_of
+from codex_loop_assets.distill.replay import ReplayError, Step, replay, root_of
 from codex_loop_assets.distill.segment import Row, Segment
 from codex_loop_assets.distill.trace_files import known_files
 from codex_loop_assets.distill.tree import Entry, Tree, safe_path, size
@@ -53,9 +53,15 @@ def hermetic(
     source: Path,
     cache: Path,
     diff: bytes,
+    carried: Callable[[], list[Step]],
     settings: Mapping[str, Any],
 ) -> Start:
-    """The start from a local repository. Raises NoStart, RepositoryError or ReplayError."""
+    """The start from a local repository. Raises NoStart, RepositoryError or ReplayError.
+
+    `carried` gives the edits of earlier sessions in the same directory on the same commit. A rollout does not record
+    what was uncommitted at its start: where the session's own edits do not fit the commit, those may be what is
+    missing.
+    """
     commit = session["base_sha"] if diff.strip() and session["base_sha"] else session["commit_hash"]
     if not commit:
         raise NoStart("the session records no commit")
@@ -69,6 +75,13 @@ def hermetic(
             tree = store.apply(tree, diff)
     root = root_of(session["cwd"], steps, tree)
     before = [step for step in steps if step.at < segment.start]
+    try:
+        replay(tree, [step for step in steps if step.at <= segment.end], root)
+    except ReplayError:
+        left = carried()
+        if diff.strip() or not left:
+            raise
+        tree = replay(tree, left, root)
     return Start("hermetic", replay(tree, before, root), root, commit, diff)
 
 

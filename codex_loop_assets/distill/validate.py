@@ -8,16 +8,15 @@ What belongs here: which runs prove a task, and the verdict drawn from them. Wha
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
-import tarfile
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.distill.attacks import attacks
+from codex_loop_assets.distill import bench
 from codex_loop_assets.tables import TASK_VALIDATIONS
 
 VERDICT = "verdict"
@@ -74,103 +73,68 @@ def _kept(previous: pl.DataFrame | None, digests: Mapping[str, str]) -> list[Row
 
 
 def _run_all(tasks: list[Row], home: Path, settings: Mapping[str, Any], harbor: Any) -> list[Row]:
+    """Three trials per task: nothing done, the reference solution, and the bench of repeats and attacks."""
     limits = settings["validation"]
     key = hashlib.sha256("".join(task["digest"] for task in tasks).encode()).hexdigest()[:12]
-    bench = home / "harbor" / "validation" / key
+    place = home / "harbor" / "validation" / key
     names = {Path(task["task_dir"]).name: task for task in tasks}
     try:
         for name, task in names.items():
-            _copy(home / task["task_dir"], bench / "tasks" / name, {})
-        runs = _checked(harbor, home, bench / "tasks", "nop", f"validate-{key}-nop", 1, limits, names, 0.0)
-        runs += _checked(
-            harbor, home, bench / "tasks", "oracle", f"validate-{key}-oracle", 1 + limits["repeats"], limits, names, 1.0
-        )
-        sound = {name: task for name, task in names.items() if not _unsound(_of(runs, task), limits["repeats"])}
-        runs += _attacked(sound, home, bench / "attacks", key, settings, harbor)
+            shutil.rmtree(place / "tasks" / name, ignore_errors=True)
+            shutil.copytree(home / task["task_dir"], place / "tasks" / name, symlinks=True)
+        rows = _single(names, _trials(harbor, home, place / "tasks", "nop", key, limits), "nop", 0.0, home)
+        rows += _single(names, _trials(harbor, home, place / "tasks", "oracle", key, limits), "oracle", 1.0, home)
+        sound = {name: task for name, task in names.items() if not _unsound(_of(rows, task), ("nop", "oracle"))}
+        planned = {name: bench.write(place / "tasks" / name, place / "bench" / name, settings) for name in sound}
+        if planned:
+            rows += _benched(
+                sound, planned, _trials(harbor, home, place / "bench", "nop", f"{key}-bench", limits), home
+            )
     finally:
-        shutil.rmtree(bench, ignore_errors=True)
-    return runs + [_judged(task, _of(runs, task), limits) for task in tasks]
+        shutil.rmtree(place, ignore_errors=True)
+    return rows + [_judged(task, _of(rows, task), limits) for task in tasks]
 
 
-def _attacked(
-    sound: Mapping[str, Row], home: Path, bench: Path, key: str, settings: Mapping[str, Any], harbor: Any
-) -> list[Row]:
-    names: dict[str, Row] = {}
-    for name, task in sound.items():
-        source = home / task["task_dir"]
-        patch = (source / "solution" / "solution.patch").read_bytes()
-        for number, attack in enumerate(attacks(patch, _reference_paths(source), settings)):
-            variant = f"{name}-x{number}"
-            _copy(source, bench / variant, attack.files)
-            names[variant] = task | {"check": attack.check, "attempt": attack.attempt}
-    if not names:
-        return []
-    return _checked(harbor, home, bench, "oracle", f"validate-{key}-attacks", 1, settings["validation"], names, 0.0)
-
-
-def _reference_paths(task: Path) -> list[str]:
-    bundle = task / "tests" / "reference.tar"
-    if not bundle.exists() or not bundle.stat().st_size:
-        return []
-    with tarfile.open(bundle) as archive:
-        return archive.getnames()
-
-
-def _copy(source: Path, target: Path, solution: Mapping[str, bytes]) -> None:
-    """A task directory again, with other files under solution/ where given. A copy left by a killed run is replaced."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("solution") if solution else None)
-    for name, data in solution.items():
-        file = target / "solution" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(data)
-        file.chmod(0o755)
-
-
-def _checked(
-    harbor: Any,
-    home: Path,
-    path: Path,
-    agent: str,
-    job_name: str,
-    attempts: int,
-    limits: Mapping[str, Any],
-    names: Mapping[str, Row],
-    expected: float,
-) -> list[Row]:
-    """Run a directory of tasks and turn its trials into rows."""
-    jobs = home / "harbor" / "jobs"
+def _trials(harbor: Any, home: Path, path: Path, agent: str, key: str, limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a directory of tasks; its trials by task directory name."""
     job = harbor.run(
         path,
         agent,
-        jobs,
-        job_name,
-        attempts=attempts,
+        home / "harbor" / "jobs",
+        f"validate-{key}-{agent}",
         concurrency=limits["concurrency"],
         timeout_s=float(limits["job_timeout_sec"]),
     )
-    trials = defaultdict(list)
-    for trial in job.trials:
-        trials[Path(trial.task_path).name].append(trial)
+    return {Path(trial.task_path).name: trial for trial in job.trials}
+
+
+def _single(names: Mapping[str, Row], trials: Mapping[str, Any], check: str, expected: float, home: Path) -> list[Row]:
+    """One row per task for a run whose reward is the finding."""
     rows = []
     for name, task in names.items():
-        for number, trial in enumerate(trials[name]):
-            check = task.get("check") or (agent if number == 0 else "repeat")
-            attempt = task.get("attempt", max(0, number - 1))
-            rows.append(_trial_row(task, check, attempt, trial, expected, job.directory.relative_to(home)))
-        if not trials[name]:
-            row = _base(task, task.get("check") or agent, task.get("attempt", 0)) | {
-                "status": "error",
-                "expected": expected,
-            }
-            rows.append(
-                row
-                | {
-                    "reason": "Harbor ran no trial of it: it does not accept the task",
-                    "job_dir": str(job.directory.relative_to(home)),
-                }
-            )
+        trial = trials.get(name)
+        rows.append(_row(task, check, 0, expected, trial, trial.reward if trial else None, home))
     return rows
+
+
+def _benched(
+    sound: Mapping[str, Row], planned: Mapping[str, list[bench.Run]], trials: Mapping[str, Any], home: Path
+) -> list[Row]:
+    """One row per graded solution of each bench."""
+    rows = []
+    for name, task in sound.items():
+        trial = trials.get(name)
+        scores = _scores(trial)
+        for run in planned[name]:
+            rows.append(_row(task, run.check, run.attempt, float(run.expected), trial, scores.get(run.name), home))
+    return rows
+
+
+def _scores(trial: Any | None) -> Mapping[str, float | None]:
+    try:
+        return json.loads((trial.directory / "verifier" / bench.SCORES).read_text("utf-8")) if trial else {}
+    except (OSError, ValueError):
+        return {}
 
 
 def _base(task: Row, check: str, attempt: int) -> Row:
@@ -183,24 +147,27 @@ def _base(task: Row, check: str, attempt: int) -> Row:
     }
 
 
-def _trial_row(task: Row, check: str, attempt: int, trial: Any, expected: float, job_dir: Path) -> Row:
-    if trial.exception:
-        status, reason = "error", f"{trial.exception}: {' '.join((trial.exception_message or '').split())[-200:]}"
-    elif trial.reward == expected:
-        status, reason = "passed", f"scored {trial.reward:g} as it must"
+def _row(task: Row, check: str, attempt: int, expected: float, trial: Any, reward: float | None, home: Path) -> Row:
+    error_class = trial.exception if trial else None
+    if trial is None:
+        status, reason = "error", "Harbor ran no trial of it: it does not accept the task"
+    elif error_class:
+        message = " ".join((trial.exception_message or "").split())
+        status, reason = "error", f"{error_class}: {message[-200:]}"
+    elif reward is None:
+        status, reason = "error", "the verifier gave no reward"
+    elif reward == expected:
+        status, reason = "passed", f"scored {reward:g} as it must"
     else:
-        status, reason = (
-            "failed",
-            f"scored {'nothing' if trial.reward is None else format(trial.reward, 'g')}, not {expected:g}",
-        )
+        status, reason = "failed", f"scored {reward:g}, not {expected:g}"
     return _base(task, check, attempt) | {
         "status": status,
         "reason": reason,
-        "reward": trial.reward,
+        "reward": reward,
         "expected": expected,
-        "error_class": trial.exception,
-        "duration_s": trial.duration_s,
-        "job_dir": job_dir.as_posix(),
+        "error_class": error_class,
+        "duration_s": trial.duration_s if trial else None,
+        "job_dir": trial.directory.parent.relative_to(home).as_posix() if trial else None,
     }
 
 
@@ -208,38 +175,31 @@ def _of(rows: Iterable[Row], task: Row) -> list[Row]:
     return [row for row in rows if row["candidate_id"] == task["candidate_id"]]
 
 
-def _unsound(rows: list[Row], repeats: int) -> str | None:
-    """Why nop and oracle do not prove the task; None when they do."""
-    by_check = defaultdict(list)
-    for row in rows:
-        by_check[row["check"]].append(row)
-    for check, says in (("nop", "doing nothing"), ("oracle", "the reference solution")):
-        for row in by_check[check] or [{"status": "error", "reason": "was not run"}]:
-            if row["status"] != "passed":
-                return f"{says}: {row['reason']}"
-    wrong = [row for row in by_check["repeat"] if row["status"] != "passed"]
-    if wrong or len(by_check["repeat"]) < repeats:
-        return f"the same end state was graded differently: {wrong[0]['reason'] if wrong else 'repeats are missing'}"
+def _unsound(rows: list[Row], checks: Iterable[str]) -> str | None:
+    """Why the runs of these checks do not prove the task; None when they do."""
+    says = {"nop": "doing nothing", "oracle": "the reference solution", "repeat": "the same end state graded again"}
+    for check in checks:
+        found = [row for row in rows if row["check"] == check]
+        wrong = next((row for row in found if row["status"] != "passed"), None)
+        if wrong or not found:
+            return f"{says[check]}: {wrong['reason'] if wrong else 'was not run'}"
     return None
 
 
 def _judged(task: Row, rows: list[Row], limits: Mapping[str, Any]) -> Row:
-    problem = _unsound(rows, limits["repeats"])
+    problem = _unsound(rows, PROVEN)
     if problem:
         return _verdict(task, "rejected", problem)
-    wrong = [row for row in rows if row["check"] not in PROVEN]
-    graded = [row for row in wrong if row["status"] != "error"]
-    score = sum(row["status"] == "passed" for row in graded) / len(graded) if graded else None
-    survivors = ", ".join(f"{row['check']} {row['attempt']}" for row in graded if row["status"] == "failed")
+    wrong = [row for row in rows if row["check"] not in PROVEN and row["status"] != "error"]
+    score = sum(row["status"] == "passed" for row in wrong) / len(wrong) if wrong else None
+    survivors = ", ".join(f"{row['check']} {row['attempt']}" for row in wrong if row["status"] == "failed")
     if score is None or score < limits["minimum_mutation_score"]:
         reason = f"wrong solutions scored 1: {survivors}" if survivors else "no wrong solution could be graded"
         return _verdict(task, "needs_review", reason, score)
-    return _verdict(
-        task,
-        "validated",
-        f"nothing scored 0, the solution 1 in {1 + limits['repeats']} runs, {len(graded)} wrong solutions tried",
-        score,
+    reason = (
+        f"nothing scored 0, the solution 1 in {1 + limits['repeats']} gradings; wrong solutions tried: {len(wrong)}"
     )
+    return _verdict(task, "validated", reason + (f", of them scored 1: {survivors}" if survivors else ""), score)
 
 
 def _verdict(task: Row, status: str, reason: str, score: float | None = None) -> Row:
