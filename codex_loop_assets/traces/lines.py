@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import zstandard
 
@@ -38,43 +38,63 @@ class DamagedFile(OSError):
 def open_stream(path: Path) -> BinaryIO:
     """A byte stream of the file's (uncompressed) content. Raises OSError."""
     raw = path.open("rb", buffering=0)
-    if path.suffix != ".zst":
-        return raw
-    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True)
-    return io.BufferedReader(reader, _BLOCK)
+    return cast(BinaryIO, _Decompressed(raw)) if path.suffix == ".zst" else raw
+
+
+class _Decompressed:
+    """Reads compressed frames so that damage loses nothing that came before it (a buffered reader would)."""
+
+    def __init__(self, raw: BinaryIO):
+        self._raw = raw
+        self._reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._reader.read1(size) if size > 0 else self._reader.readall()
+        except zstandard.ZstdError as error:
+            raise DamagedFile(f"compressed stream breaks off: {error}") from error
+
+    def __enter__(self) -> _Decompressed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+        self._raw.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return io.BytesIO(self.read()).__iter__()
 
 
 def read_blocks(path: Path, limit: int, head: int) -> Iterator[Block]:
     """The file's lines in order. Raises OSError, or DamagedFile after the last readable line.
 
-    limit: bytes above which a line is passed over; head: bytes of such a line that are kept.
+    limit: bytes above which a line is passed over (at least one block); head: bytes of such a line that are kept.
     """
+    limit = max(limit, _BLOCK)
     with open_stream(path) as stream:
-        try:
-            yield from _blocks(stream, limit, head)
-        except zstandard.ZstdError as error:
-            raise DamagedFile(f"compressed stream breaks off: {error}") from error
+        yield from _blocks(stream, limit, head)
 
 
 def _blocks(stream: BinaryIO, limit: int, head: int) -> Iterator[Block]:
-    offset, rest = 0, b""
-    while data := stream.read(_BLOCK):
+    offset, rest, data = 0, b"", stream.read(_BLOCK)
+    while data:
+        after = b""
         lines = data.split(b"\n")
-        if len(lines) > 1:
-            lines[0] = rest + lines[0]
-            rest = lines.pop()
-            if len(lines[0]) > limit:
-                size = len(lines[0]) + 1
-                yield Block(offset, [lines[0][:head]], long=size)
-                offset, lines = offset + size, lines[1:]
+        lines[0] = rest + lines[0]
+        rest = lines.pop()
+        # A line over the limit is longer than a block, so it can only be the first to end in one, or the one left open.
+        if lines and len(lines[0]) > limit:
+            size = len(lines[0]) + 1
+            yield Block(offset, [lines[0][:head]], long=size)
+            offset, lines = offset + size, lines[1:]
+        if lines:
             yield Block(offset, lines)
             offset += sum(map(len, lines)) + len(lines)
-        else:
-            rest += data
         if len(rest) > limit:
             size, ended, after = _pass_over(stream, len(rest))
             yield Block(offset, [rest[:head]], ended, size)
-            offset, rest = offset + size, after
+            offset, rest = offset + size, b""
+        data = after or stream.read(_BLOCK)
     if rest:
         yield Block(offset, [rest], ended=False)
 

@@ -77,7 +77,10 @@ def _read_rollout(ref: SourceRef, reader: RolloutReader) -> Reading:
                 reader.read(run, ref.root / file.path, file.path)
         except NotARecord:
             return _quarantined(
-                ref, reader.tally, f"{file.path}: no complete JSON document; it is read again when it changes"
+                ref,
+                reader.origin,
+                reader.tally,
+                f"{file.path}: no complete JSON document; it is read again when it changes",
             )
         except OSError as error:
             return _quarantined(ref, reader.origin, reader.tally, _cannot_read(file.path, error))
