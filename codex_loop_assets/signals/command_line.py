@@ -7,7 +7,6 @@ What belongs here: syntax. What does not: whether a failure matters (see failure
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,14 +14,18 @@ from codex_loop_assets.signals.model import one_line
 
 # Longer lines are almost always inline programs, whose tail says nothing about what is run.
 _READ_LIMIT = 2_000
-_OPERATORS = frozenset({";", "&&", "||", "|", "|&", "&", "\n", "(", ")"})
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?(?:^\s*\2\s*$|\Z)", re.S | re.M)
+_TOKEN = re.compile(
+    r"""(?P<operator>&&|\|\||\|&|[;|&()\n])|(?P<word>(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s;|&()'"\\]|['"\\])+)""", re.S
+)
+_QUOTED = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)""", re.S)
 # Duplicated descriptors hold an `&` that is no operator; the target of a redirection is no argument.
 # Quoted text is matched first, so that it stays.
 _REDIRECTION = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|\d*[<>]&\d*-?|&>>?\s*\S+|\d*>>?\s*[^\s;|&()<>]+""", re.S)
 _KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"})
 _CLOSING = frozenset({"fi", "done", "esac", "}"})
 _PROGRAM = re.compile(r"^\w[\w.+-]*$")
+_PAGERS = frozenset({"head", "tail", "cat", "tee", "less", "more", "sort", "uniq", "wc", "column", "nl"})
 _SILENT = frozenset({"cd", "echo", "set", "export", "source", "true", "printf", "pushd", "popd", "sleep"})
 _ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
 _WRAPPERS = frozenset({"sudo", "env", "time", "nice", "nohup", "exec", "npx", "bunx", "xvfb-run", "stdbuf", "timeout"})
@@ -61,33 +64,28 @@ class Step:
 
 @lru_cache(maxsize=4_096)
 def steps(command: str) -> tuple[Step, ...]:
-    """The steps of a shell line in order. An unreadable line (unbalanced quotes) is split at white space: never an
-    error."""
+    """The steps of a shell line in order. A line that no shell could read (unbalanced quotes) gives some, too."""
     text = _REDIRECTION.sub(lambda found: found[1] or " ", _HEREDOC.sub(r"\3\n", command)[:_READ_LIMIT])
-    lexer = shlex.shlex(text, posix=True, punctuation_chars=";|&()\n")
-    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
-    try:
-        tokens = list(lexer)
-    except ValueError:
-        tokens = text.split()
     found: list[Step] = []
     operator, words = "", []
-    for token in tokens:
-        kind = token.strip(" ") if token.strip(";|&()\n") == "" and token else ""
-        if kind:
-            if words:
-                found.append(Step(operator, _unwrapped(words)))
-            operator, words = _operator(kind), []
-        else:
-            words.append(token)
+    for token in _TOKEN.finditer(text):
+        if token["operator"] is None:
+            words.append(_unquoted(token["word"]))
+        elif words:
+            found.append(Step(operator, _unwrapped(words)))
+            operator, words = token["operator"], []
+        elif token["operator"] not in ("\n", "(", ")"):
+            operator = token["operator"]
     if words:
         found.append(Step(operator, _unwrapped(words)))
     return tuple(step for step in found if step.words)
 
 
-def _operator(token: str) -> str:
-    stripped = token.strip("()\n") or token[0]
-    return stripped if stripped in _OPERATORS else stripped[:1]
+def _unquoted(word: str) -> str:
+    """A word as the program sees it: quotes and the backslash before a character removed."""
+    if "'" not in word and '"' not in word and "\\" not in word:
+        return word
+    return _QUOTED.sub(lambda found: found[1] or found[2] or found[3] or "", word)
 
 
 def _unwrapped(words: list[str]) -> tuple[str, ...]:
@@ -116,9 +114,11 @@ def _wrapper_length(words: list[str]) -> int:
 
 
 def deciding_steps(command: str) -> tuple[Step, ...]:
-    """The steps that can have set the exit code: the last pipeline's last program, and those that `&&` led there
-    from."""
-    found = steps(command)
+    """The steps that can have set the exit code: the last pipeline's last program, and those that `&&` led there from.
+
+    A program that only shows what it is given (`| tail -20`) stands for the one before it: it fails only with that.
+    """
+    found = [step for step in steps(command) if not (step.operator in ("|", "|&") and step.program in _PAGERS)]
     deciding: list[Step] = []
     for index in range(len(found) - 1, -1, -1):
         following = found[index + 1].operator if index + 1 < len(found) else ""

@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.command_line import shortened
-from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
-from codex_loop_assets.signals.reading import during, refusals, with_request
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import during, show, show_command
+from codex_loop_assets.signals.reading import refusals, with_request
 
 _WORDS_LIMIT = 90
 
@@ -44,9 +44,13 @@ def _moment(call: dict[str, Any]) -> Moment:
     what = (
         "edit " + ", ".join(call["paths"] or ["files"])
         if patch
-        else f"run `{shortened(call['command'] or call['name'])}`"
+        else f"run `{show_command(call['command'] or call['name'], call['thread_id'])}`"
     )
-    said = f"; their next words: “{one_line(call['next_words'], _WORDS_LIMIT)}”" if call["next_words"] else ""
+    said = (
+        f"; their next words: “{show(call['next_words'], call['thread_id'], _WORDS_LIMIT)}”"
+        if call["next_words"]
+        else ""
+    )
     return Moment(
         thread_id=call["thread_id"],
         run=call["run"],
@@ -57,6 +61,6 @@ def _moment(call: dict[str, Any]) -> Moment:
         occurred_at=call["occurred_at"],
         severity=2,
         confidence=0.9 if call["approval"] else 0.75,
-        description=f"The user refused to let the agent {what}{during(call['request'])}{said}",
+        description=f"The user refused to let the agent {what}{during(call)}{said}",
         evidence=(Evidence(call["seq_start"], call["call_id"], call["command"]),),
     )

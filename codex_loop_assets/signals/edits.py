@@ -32,22 +32,21 @@ class FileEdit:
     added: tuple[str, ...]
 
 
-def applied_patches(canon: CanonTables) -> pl.DataFrame:
-    """Applied apply_patch calls of the agent in order, without their outputs."""
-    applied = (pl.col("name") == "apply_patch") & pl.col("success").fill_null(False)
-    return (
-        canon.tool_calls.filter(applied & (pl.col("actor") != "user"))
-        .select(
-            "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at", "changes", "arguments"
-        )
-        .sort("thread_id", "run", "seq_start")
-    )  # fmt: skip
+def repeated_patches(canon: CanonTables, minimum: int) -> pl.DataFrame:
+    """Applied patches of the agent, in order, that touch a file patched at least `minimum` times in their turn."""
+    turn = ["thread_id", "run", "turn_id"]
+    applied = canon.tool_calls.filter(
+        (pl.col("name") == "apply_patch") & pl.col("success").fill_null(False) & (pl.col("actor") != "user")
+    ).select(*turn, "call_id", "seq_start", "seq_end", "occurred_at", "paths", "changes", "arguments")
+    touched = applied.select(*turn, "paths").explode("paths").group_by(*turn, "paths").len()
+    busy = touched.filter(pl.col("len") >= minimum).select(turn).unique()
+    return applied.join(busy, on=turn, how="semi", nulls_equal=True).drop("paths").sort("thread_id", "run", "seq_start")
 
 
-def edits_by_file(patches: pl.DataFrame) -> dict[str, list[FileEdit]]:
-    """Edits of each path in order, from rows of `applied_patches`."""
+def edits_by_file(patches: list[dict[str, Any]]) -> dict[str, list[FileEdit]]:
+    """Edits of each path in order, from rows of `repeated_patches`."""
     found: dict[str, list[FileEdit]] = {}
-    for call in patches.to_dicts():
+    for call in patches:
         for edit in _edits(call):
             found.setdefault(edit.path, []).append(edit)
     return found

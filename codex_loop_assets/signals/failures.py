@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 from codex_loop_assets.signals.command_line import Step, deciding_steps
-from codex_loop_assets.signals.model import one_line
 
 _HEADER = re.compile(
     r"^(?:Exit code: |Wall time: |Total output lines: |Chunk ID: |Process exited |Original token count: |Output:\s*$)"
@@ -103,7 +102,7 @@ def _step_excuse(step: Step, exit_code: int, output: str, patterns: FailurePatte
     return None
 
 
-def telling_line(output: str, patterns: FailurePatterns, limit: int = 160) -> str:
+def telling_line(output: str, patterns: FailurePatterns) -> str:
     """The line of an output that best says what went wrong: the first that names an error exactly, else the last that
     mentions one, else the last that says anything."""
     lines = [line for line in _body(output).splitlines()[-_TAIL_LINES:] if line.strip() and not _NOISE.match(line)]
@@ -111,7 +110,7 @@ def telling_line(output: str, patterns: FailurePatterns, limit: int = 160) -> st
     exact = next((line for line in named if _EXACT.search(line)), None)
     chosen = exact or (named[-1] if named else lines[-1] if lines else "")
     after = lines[lines.index(chosen) + 1 :] if chosen.endswith(":") else []
-    return one_line(" ".join((chosen, *after[:1])).strip(" -=*#|>\t"), limit)
+    return " ".join((chosen, *after[:1])).strip(" -=*#|>\t")
 
 
 @lru_cache(maxsize=1_024)

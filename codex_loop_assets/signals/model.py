@@ -17,6 +17,8 @@ import polars as pl
 SignalType = Literal["friction", "delight"]
 DESCRIPTION_LIMIT = 400
 QUOTE_LIMIT = 240
+# A quotation is redacted before it is cut, but from no more than this: a message may hold a whole pasted file.
+QUOTE_LOOK_AT = 4_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,12 @@ class Moment:
             self,
             description=one_line(redact(self.description, self.thread_id), DESCRIPTION_LIMIT),
             evidence=tuple(
-                replace(item, quote=one_line(redact(item.quote, self.thread_id), QUOTE_LIMIT) if item.quote else None)
+                replace(
+                    item,
+                    quote=one_line(redact(item.quote[:QUOTE_LOOK_AT], self.thread_id), QUOTE_LIMIT)
+                    if item.quote
+                    else None,
+                )
                 for item in self.evidence
             ),
         )

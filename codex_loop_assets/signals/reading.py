@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.model import CanonTables, one_line
+from codex_loop_assets.signals.model import CanonTables
 
 PERSON_REFUSED = ("denied", "abort")
 PERSON_APPROVED = (
@@ -24,11 +24,11 @@ PERSON_APPROVED = (
     "approved_network_policy",
     "approved_mcp_policy_amendment",
 )
-_REFUSAL_TEXT = (
-    r"(?i)^\s*(exec command rejected by user|patch rejected by user\s*$|"
-    r"exec_command failed: .*Rejected\(\"rejected by user\"\))"
+# The whole result, or the start of a failed start: a command's own output may quote a refusal.
+_REFUSED_BY_PERSON = (
+    r"(?i)^\s*((exec command|patch) rejected by user\s*$|exec_command failed: .*Rejected\(\"rejected by user\"\))"
 )
-_REQUEST_LIMIT = 90
+_REFUSED_BY_POLICY = r"(?i)rejected by user approval settings|reject command|rejected by policy|sandbox"
 
 
 def records(canon: CanonTables, kinds: Iterable[str]) -> pl.DataFrame:
@@ -74,21 +74,13 @@ def refusals(canon: CanonTables) -> pl.DataFrame:
 
     A policy's refusal is none. A sub-agent's own record repeats decisions made in its parent and is left out.
     """
-    by_text = pl.col("approval").is_null() & (
-        pl.col("output").str.contains(_REFUSAL_TEXT) | (pl.col("status") == "declined") & ~_by_policy()
-    )
+    output = pl.col("output").fill_null("")
+    declined = (pl.col("status") == "declined") & ~output.str.contains(_REFUSED_BY_POLICY)
+    by_text = pl.col("approval").is_null() & (output.str.contains(_REFUSED_BY_PERSON) | declined)
     return (
-        canon.tool_calls.filter(pl.col("approval").is_in(PERSON_REFUSED).fill_null(False) | by_text.fill_null(False))
+        canon.tool_calls.filter(pl.col("approval").is_in(PERSON_REFUSED).fill_null(False) | by_text)
         .join(top_level(canon).select("thread_id"), on="thread_id", how="semi")
         .sort("thread_id", "run", "seq_start")
-    )
-
-
-def _by_policy() -> pl.Expr:
-    return (
-        pl.col("output")
-        .str.contains(r"(?i)rejected by user approval settings|reject command|rejected by policy|sandbox")
-        .fill_null(False)
     )
 
 
@@ -111,11 +103,6 @@ def groups(frame: pl.DataFrame, *keys: str) -> Iterator[list[dict[str, Any]]]:
     """
     for _, rows in groupby(frame.to_dicts(), key=itemgetter(*keys)):
         yield list(rows)
-
-
-def during(request: str | None) -> str:
-    """` during the request “…”`, or '' when there are no words to quote."""
-    return f" during the request “{one_line(request, _REQUEST_LIMIT)}”" if request and request.strip() else ""
 
 
 def duration(milliseconds: int | None) -> str:

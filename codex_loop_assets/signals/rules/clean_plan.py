@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.checks import taken_back
-from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.plans import PlanVersion, plans_by_turn
+from codex_loop_assets.signals.quoting import show
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -53,7 +54,7 @@ def _clean(versions: list[PlanVersion], thresholds: Mapping[str, Any]) -> bool:
 
 def _moment(versions: list[PlanVersion]) -> Moment:
     first, last = versions[0].place, versions[-1].place
-    steps = "; ".join(one_line(step, 50) for step in versions[0].steps[:3])
+    steps = "; ".join(show(step, first["thread_id"], 50) for step in versions[0].steps[:3])
     return Moment(
         thread_id=first["thread_id"],
         run=first["run"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from codex_loop_assets.signals.compactions import compactions
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
-from codex_loop_assets.signals.reading import during
+from codex_loop_assets.signals.quoting import during
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -47,6 +47,6 @@ def _moment(row: Mapping[str, Any]) -> Moment:
         occurred_at=row["ts"],
         severity=1,
         confidence=0.6 if row["requested"] else 0.95,
-        description=f"{what} (number {row['number']} in the session)" + during(row["request"]),
+        description=f"{what} (number {row['number']} in the session)" + during(row),
         evidence=(Evidence(row["seq"]),),
     )

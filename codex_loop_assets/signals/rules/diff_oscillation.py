@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import polars as pl
-
-from codex_loop_assets.signals.edits import FileEdit, applied_patches, edits_by_file
-from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
-from codex_loop_assets.signals.reading import during, with_request
+from codex_loop_assets.signals.edits import FileEdit, edits_by_file, repeated_patches
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import during, show
+from codex_loop_assets.signals.reading import groups, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -29,13 +28,10 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("patch_changes",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    patches = applied_patches(canon)
-    busy = patches.filter(pl.len().over("thread_id", "run", "turn_id") > thresholds["minimum_reversals"])
+    patches = repeated_patches(canon, thresholds["minimum_reversals"] + 1)
     moments = []
-    for _, group in with_request(canon, busy, "seq_start").group_by(
-        "thread_id", "run", "request_seq", maintain_order=True
-    ):
-        for path, edits in edits_by_file(group).items():
+    for rows in groups(with_request(canon, patches, "seq_start"), "thread_id", "run", "request_seq"):
+        for path, edits in edits_by_file(rows).items():
             swaps = _longest_to_and_fro(edits)
             if len(swaps) > thresholds["minimum_reversals"]:
                 moments.append(_moment(path, swaps))
@@ -68,6 +64,6 @@ def _moment(path: str, edits: list[FileEdit]) -> Moment:
         severity=2,
         confidence=0.8,
         description=f"The agent changed the same lines of {path.rsplit('/', 1)[-1]} back and forth {len(edits)} times "
-        f"(`{one_line(line, 60)}`)" + during(first["request"]),
+        f"(`{show(line, first['thread_id'], 60)}`)" + during(first),
         evidence=tuple(Evidence(edit.call["seq_start"], edit.call["call_id"]) for edit in edits),
     )

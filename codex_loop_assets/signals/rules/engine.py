@@ -11,11 +11,10 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.settings import section
-from codex_loop_assets.signals.model import CanonTables, DetectedBy, detection_row
+from codex_loop_assets.signals.model import CanonTables, DetectedBy, Moment, detection_row
 from codex_loop_assets.signals.redaction import redact
 from codex_loop_assets.signals.rules.registry import rules
-from codex_loop_assets.signals.rules.rule import Rule
-from codex_loop_assets.signals.schema import SignalSchema
+from codex_loop_assets.signals.schema import Category, SignalSchema
 from codex_loop_assets.tables import MECHANICAL_SIGNALS
 
 
@@ -27,28 +26,27 @@ def detect(canon: CanonTables, schema: SignalSchema, settings: Mapping[str, Any]
     `enabled = false`, is not looked for.
     """
     settings = section("rules") if settings is None else settings
+    if canon.sessions.is_empty():
+        return MECHANICAL_SIGNALS.empty()
     seen = canon
     if not settings["sessions"]["include_excluded"]:
         looked_at = pl.col("exclusion_reason").is_in(settings["sessions"]["looked_at"]).fill_null(False)
         left_out = canon.sessions.filter(pl.col("excluded") & ~looked_at)["thread_id"]
         seen = canon.without(left_out) if left_out.len() else canon
-    wanted = schema.mechanical()
-    rows = [
-        row
-        for rule in rules()
-        if rule.category in wanted and settings.get(rule.category, {}).get("enabled", True)
-        for row in _rows(rule, seen, schema, {**settings["every_rule"], **settings.get(rule.category, {})})
-    ]
+    wanted, version = schema.mechanical(), schema.version
+    rows: list[dict[str, object]] = []
+    for rule in rules():
+        thresholds = {**settings["every_rule"], **settings.get(rule.category, {})}
+        if rule.category in wanted and thresholds.get("enabled", True):
+            by = DetectedBy("mechanical", rule.detector_version, version)
+            rows += _rows(rule.find(seen, thresholds), wanted[rule.category], by)
     return MECHANICAL_SIGNALS.frame(rows)
 
 
-def _rows(
-    rule: Rule, canon: CanonTables, schema: SignalSchema, thresholds: Mapping[str, Any]
-) -> list[dict[str, object]]:
-    category = schema.categories[rule.category]
-    by = DetectedBy("mechanical", rule.detector_version, schema.version)
-    rows: dict[str, dict[str, object]] = {}
-    for moment in sorted(rule.find(canon, thresholds), key=lambda found: (found.thread_id, found.run, found.seq_start)):
+def _rows(moments: list[Moment], category: Category, by: DetectedBy) -> list[dict[str, object]]:
+    """Redacted rows, one per place: two moments of one category at one record are one."""
+    rows: dict[object, dict[str, object]] = {}
+    for moment in sorted(moments, key=lambda found: (found.thread_id, found.run, found.seq_start)):
         row = detection_row(moment.redacted(redact), category.name, category.type, by)
-        rows.setdefault(str(row["signal_id"]), row)
+        rows.setdefault(row["signal_id"], row)
     return list(rows.values())

@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
-from codex_loop_assets.signals.reading import detail, during, records
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import during, show
+from codex_loop_assets.signals.reading import detail, records
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -67,6 +68,7 @@ def _moment(rows: list[dict[str, Any]], thresholds: Mapping[str, Any]) -> Moment
         occurred_at=first["ts"],
         severity=3 if first["error_kind"] in thresholds["severe"] else 2,
         confidence=0.9,
-        description=f"Codex reported an error{times}: {one_line(first['message'], 160)}" + during(first["request"]),
+        description=f"Codex reported an error{times}: {show(first['message'], first['thread_id'], 160)}"
+        + during(first),
         evidence=tuple(Evidence(row["seq"], quote=row["message"]) for row in rows),
     )

@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.checks import CheckPatterns, with_checks
-from codex_loop_assets.signals.command_line import family, shortened
+from codex_loop_assets.signals.command_line import family
 from codex_loop_assets.signals.failures import FailurePatterns, excuse, telling_line
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import show, show_command
 from codex_loop_assets.signals.reading import groups
 from codex_loop_assets.signals.rules.rule import rule
 
@@ -24,6 +25,7 @@ _MISSING = re.compile(r"(?:^|[\s:])([\w.+-]{1,40}): (?:command )?not found|comma
 # Calls within which a sandboxed command is run again with permission, and characters of words that are looked at.
 _RETRY_WINDOW = 6
 _ANNOUNCEMENT_LENGTH = 600
+_REASON_LENGTH = 160
 
 
 @dataclass
@@ -212,13 +214,12 @@ def _missing_program(call: Mapping[str, Any]) -> str | None:
 
 def _moment(episode: _Episode, thresholds: Mapping[str, Any], patterns: FailurePatterns) -> Moment:
     first, last, count = episode.attempts[0], episode.attempts[-1], len(episode.attempts)
-    reason = telling_line(last["output"] or "", patterns)
+    reason = _reason(last, patterns)
     check = last["check"]
     mild = check or _missing_program(last) is not None
     severity = 1 + (count >= thresholds["strong_attempts"]) + (not episode.recovered and (count > 1 or not mild))
     evidence = [
-        Evidence(call["seq_end"], call["call_id"], telling_line(call["output"] or "", patterns) or None)
-        for call in episode.attempts
+        Evidence(call["seq_end"], call["call_id"], _reason(call, patterns) or None) for call in episode.attempts
     ]
     return Moment(
         thread_id=first["thread_id"],
@@ -235,9 +236,13 @@ def _moment(episode: _Episode, thresholds: Mapping[str, Any], patterns: FailureP
     )
 
 
+def _reason(call: Mapping[str, Any], patterns: FailurePatterns) -> str:
+    return show(telling_line(call["output"] or "", patterns), call["thread_id"], _REASON_LENGTH)
+
+
 def _description(episode: _Episode, reason: str) -> str:
     last, count = episode.attempts[-1], len(episode.attempts)
-    command = shortened(last["command"] or "")
+    command = show_command(last["command"], last["thread_id"])
     times = "" if count == 1 else f" {count} times"
     missing = _missing_program(last)
     if missing:

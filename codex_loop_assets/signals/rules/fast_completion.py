@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.checks import taken_back, work
-from codex_loop_assets.signals.command_line import shortened
-from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import show, show_command
 from codex_loop_assets.signals.reading import groups, refusals, top_level
 from codex_loop_assets.signals.rules.rule import rule
 
@@ -83,12 +83,14 @@ def _sign_of_success(
         if step["what"] in ("check_passed", "committed") or (step["what"] == "ran" and _runs(step["command"], written)):
             shown = "passed" if step["what"] == "check_passed" else "worked"
             evidence = Evidence(step["seq_end"], step["call_id"], step["command"])
-            return evidence, f"`{shortened(step['command'], 80)}` {shown} after the last edit"
+            return evidence, f"`{show_command(step['command'], step['thread_id'], 80)}` {shown} after the last edit"
     for turn in reversed(later):
         words = turn["user_message"]
         after_edit = (turn["run"], turn["seq_start"]) > (last_edit["run"], last_edit["seq_start"])
         if after_edit and content.shown_by(words):
-            return Evidence(turn["seq_start"], quote=words), f"the user then wrote “{one_line(words, 80)}”"
+            return Evidence(
+                turn["seq_start"], quote=words
+            ), f"the user then wrote “{show(words, turn['thread_id'], 80)}”"
     return None
 
 
@@ -109,7 +111,7 @@ def _moment(asked: list[dict[str, Any]], steps: list[dict[str, Any]], sign: tupl
         occurred_at=first["occurred_at"],
         severity=2,
         confidence=0.8 if evidence.call_id else 0.7,
-        description=f"Finished within {messages}: “{one_line(first['user_message'], 110)}”; {shown}",
+        description=f"Finished within {messages}: “{show(first['user_message'], first['thread_id'], 110)}”; {shown}",
         evidence=(
             Evidence(first["seq_start"], quote=first["user_message"]),
             Evidence(edit["seq_start"], edit["call_id"]),

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import polars as pl
-
-from codex_loop_assets.signals.edits import FileEdit, applied_patches, edits_by_file
+from codex_loop_assets.signals.edits import FileEdit, edits_by_file, repeated_patches
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
-from codex_loop_assets.signals.reading import during, with_request
+from codex_loop_assets.signals.quoting import during
+from codex_loop_assets.signals.reading import groups, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -30,13 +29,10 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("patch_changes",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    patches = applied_patches(canon)
-    busy = patches.filter(pl.len().over("thread_id", "run", "turn_id") >= thresholds["minimum_edits"])
+    patches = repeated_patches(canon, thresholds["minimum_edits"])
     moments = []
-    for _, group in with_request(canon, busy, "seq_start").group_by(
-        "thread_id", "run", "request_seq", maintain_order=True
-    ):
-        for path, edits in edits_by_file(group).items():
+    for rows in groups(with_request(canon, patches, "seq_start"), "thread_id", "run", "request_seq"):
+        for path, edits in edits_by_file(rows).items():
             reworked = _reworks(edits)
             if len(edits) >= thresholds["minimum_edits"] and reworked >= thresholds["minimum_reworks"]:
                 moments.append(_moment(path, edits, reworked))
@@ -68,6 +64,6 @@ def _moment(path: str, edits: list[FileEdit], reworked: int) -> Moment:
         severity=1 if len(edits) < 10 else 2,
         confidence=0.7,
         description=f"The agent edited {path.rsplit('/', 1)[-1]} {len(edits)} times, rewriting its own lines in "
-        f"{reworked} of them," + (during(first["request"]) or " within one request"),
+        f"{reworked} of them," + (during(first) or " within one request"),
         evidence=tuple(Evidence(edit.call["seq_start"], edit.call["call_id"]) for edit in edits),
     )

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.checks import taken_back, work
-from codex_loop_assets.signals.command_line import shortened
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
-from codex_loop_assets.signals.reading import during, groups, top_level, with_request
+from codex_loop_assets.signals.quoting import during, show_command
+from codex_loop_assets.signals.reading import groups, top_level, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -57,6 +57,7 @@ def _moment(edit: Mapping[str, Any], later: list[dict[str, Any]]) -> list[Moment
     if not checks or any(step["what"] == "check_failed" for step in checks):
         return []
     check = checks[0]
+    command = show_command(check["command"], check["thread_id"], 90)
     return [
         Moment(
             thread_id=edit["thread_id"],
@@ -68,8 +69,7 @@ def _moment(edit: Mapping[str, Any], later: list[dict[str, Any]]) -> list[Moment
             occurred_at=check["occurred_at"],
             severity=1,
             confidence=0.7,
-            description=f"The agent's first edit passed its first check `{shortened(check['command'], 90)}`"
-            + during(edit["request"]),
+            description=f"The agent's first edit passed its first check `{command}`" + during(edit),
             evidence=(
                 Evidence(edit["seq_start"], edit["call_id"]),
                 Evidence(check["seq_end"], check["call_id"], check["command"]),

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.command_line import shortened
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import show, show_command
 from codex_loop_assets.signals.reading import duration, top_level
 from codex_loop_assets.signals.rules.rule import rule
 
@@ -50,11 +50,11 @@ def _moment(turn: Mapping[str, Any]) -> Moment:
     """The abort record is the moment; the turn's own end where the era writes none."""
     aborted = (turn["abort_seq"] or 0) >= turn["seq_start"]
     seq, at = (turn["abort_seq"], turn["abort_at"]) if aborted else (turn["seq_end"], turn["ended_at"])
-    after, request = duration(turn["duration_ms"]), shortened(turn["user_message"], 90)
+    after, request = duration(turn["duration_ms"]), show(turn["user_message"], turn["thread_id"], 90)
     evidence, doing = [Evidence(seq)], ""
     if (turn["call_seq"] or 0) >= turn["seq_start"]:
         evidence.append(Evidence(turn["call_seq"], turn["last_call_id"]))
-        doing = f", last doing `{shortened(turn['command'] or turn['name'], 80)}`"
+        doing = f", last doing `{show_command(turn['command'] or turn['name'], turn['thread_id'], 80)}`"
     return Moment(
         thread_id=turn["thread_id"],
         run=turn["run"],

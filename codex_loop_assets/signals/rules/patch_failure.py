@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import show
 from codex_loop_assets.signals.reading import PERSON_REFUSED
 from codex_loop_assets.signals.rules.rule import rule
 
@@ -71,7 +72,9 @@ def _moment(calls: list[dict[str, Any]], recovered: bool) -> Moment:
     )
     times = "" if len(calls) == 1 else f" {len(calls)} times"
     outcome = "a later patch applied" if recovered else "no later patch of it applied in that turn"
-    reason = one_line(next((line for line in (last["output"] or "").splitlines() if line.strip()), ""), 140)
+    reason = show(
+        next((line for line in (last["output"] or "").splitlines() if line.strip()), ""), last["thread_id"], 140
+    )
     return Moment(
         thread_id=first["thread_id"],
         run=first["run"],
@@ -82,10 +85,8 @@ def _moment(calls: list[dict[str, Any]], recovered: bool) -> Moment:
         occurred_at=first["occurred_at"],
         severity=1 + (len(calls) > 1) + (not recovered and len(calls) > 1),
         confidence=0.85 if reason else 0.7,
-        description=f"The agent's edit of {one_line(files, 90)} did not apply{times}"
+        description=f"The agent's edit of {show(files, first['thread_id'], 90)} did not apply{times}"
         + (f" ({reason})" if reason else "")
         + f"; {outcome}",
-        evidence=tuple(
-            Evidence(call["seq_end"], call["call_id"], (call["output"] or "")[:400] or None) for call in calls
-        ),
+        evidence=tuple(Evidence(call["seq_end"], call["call_id"], call["output"] or None) for call in calls),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.plans import PlanVersion, plans_by_turn
+from codex_loop_assets.signals.quoting import show
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -43,6 +44,7 @@ def _rewritten(before: PlanVersion, after: PlanVersion, share_gone: float) -> bo
 
 def _moment(versions: list[PlanVersion], rewrites: list[PlanVersion]) -> Moment:
     first, last = versions[0].place, rewrites[-1].place
+    before, after = (show(one.steps[0], first["thread_id"], 60) for one in (versions[0], rewrites[-1]))
     return Moment(
         thread_id=first["thread_id"],
         run=first["run"],
@@ -54,6 +56,6 @@ def _moment(versions: list[PlanVersion], rewrites: list[PlanVersion]) -> Moment:
         severity=1,
         confidence=0.65,
         description=f"The agent rewrote its plan {len(rewrites)} times within one request "
-        f"({len(versions)} updates), from “{versions[0].steps[0]}” to “{rewrites[-1].steps[0]}”",
+        f"({len(versions)} updates), from “{before}” to “{after}”",
         evidence=tuple(Evidence(one.place["seq_start"], one.place["call_id"]) for one in (versions[0], *rewrites)),
     )

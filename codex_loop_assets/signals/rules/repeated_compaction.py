@@ -7,7 +7,7 @@ from typing import Any
 
 from codex_loop_assets.signals.compactions import compactions
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
-from codex_loop_assets.signals.reading import during
+from codex_loop_assets.signals.quoting import during
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -41,7 +41,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
                 severity=3 if len(rows) >= thresholds["strong"] else 2,
                 confidence=0.9,
                 description=f"The conversation was compacted {len(rows)} times in one session, first"
-                + (during(first["request"]) or " before any request"),
+                + (during(first) or " before any request"),
                 evidence=tuple(Evidence(row["seq"]) for row in rows),
             )
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from codex_loop_assets.signals.command_line import shortened
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import show_command
 from codex_loop_assets.signals.reading import refusals
 from codex_loop_assets.signals.rules.rule import rule
 
@@ -34,7 +34,11 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         if len(calls) < thresholds["minimum"]:
             continue
         first = calls[0]
-        what = ", ".join(dict.fromkeys(f"`{shortened(call['command'] or call['name'], 60)}`" for call in calls[:4]))
+        what = ", ".join(
+            dict.fromkeys(
+                f"`{show_command(call['command'] or call['name'], call['thread_id'], 60)}`" for call in calls[:4]
+            )
+        )
         moments.append(
             Moment(
                 thread_id=first["thread_id"],

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
-from codex_loop_assets.signals.reading import detail, during, records, top_level
+from codex_loop_assets.signals.quoting import during
+from codex_loop_assets.signals.reading import detail, records, top_level
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -42,8 +43,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
                 occurred_at=row["ts"],
                 severity=2 if turns < thresholds["strong_turns"] else 3,
                 confidence=0.9,
-                description=f"The user rolled the conversation back by {turns} turn{'s' * (turns > 1)}"
-                + during(row["request"]),
+                description=f"The user rolled the conversation back by {turns} turn{'s' * (turns > 1)}" + during(row),
                 evidence=(Evidence(row["seq"]),),
             )
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
-from codex_loop_assets.signals.reading import during, records
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import during, show
+from codex_loop_assets.signals.reading import records
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -31,7 +32,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
             continue
         first, last = rows[0], rows[-1]
         times = "once" if len(rows) == 1 else f"{len(rows)} times"
-        message = one_line(last["text"] or "", 120)
+        message = show(last["text"], last["thread_id"], 120)
         moments.append(
             Moment(
                 thread_id=first["thread_id"],
@@ -42,7 +43,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
                 occurred_at=first["ts"],
                 severity=2 if len(rows) >= thresholds["strong_retries"] else 1,
                 confidence=0.85,
-                description=f"The connection to the model broke {times} ({message})" + during(first["request"]),
+                description=f"The connection to the model broke {times} ({message})" + during(first),
                 evidence=tuple(Evidence(row["seq"], quote=row["text"]) for row in rows),
             )
         )

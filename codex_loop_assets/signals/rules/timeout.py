@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.command_line import family, shortened
+from codex_loop_assets.signals.command_line import family
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import show_command
 from codex_loop_assets.signals.reading import duration
 from codex_loop_assets.signals.rules.rule import rule
 
@@ -45,6 +46,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
 def _moment(calls: list[dict[str, Any]]) -> Moment:
     first, last = calls[0], calls[-1]
     times = f" {len(calls)} times" if len(calls) > 1 else ""
+    command = show_command(last["command"] or last["name"], last["thread_id"])
     limit = duration(last["duration_ms"])
     return Moment(
         thread_id=first["thread_id"],
@@ -56,7 +58,7 @@ def _moment(calls: list[dict[str, Any]]) -> Moment:
         occurred_at=first["occurred_at"],
         severity=2 if len(calls) > 1 else 1,
         confidence=0.85,
-        description=f"Command `{shortened(last['command'] or last['name'])}` was stopped at the time limit{times}"
+        description=f"Command `{command}` was stopped at the time limit{times}"
         + (f" (after {limit})" if limit else ""),
         evidence=tuple(Evidence(call["seq_end"], call["call_id"]) for call in calls),
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.command_line import shortened
-from codex_loop_assets.signals.model import CanonTables, Evidence, Moment, one_line
-from codex_loop_assets.signals.reading import during, records, with_request
+from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import during, show, show_command
+from codex_loop_assets.signals.reading import records, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -32,7 +32,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     warned = records(canon, ("warning",)).filter(pl.col("text").str.contains(thresholds["about"]).fill_null(False))
     told = warned.select(
         "thread_id", "run", "turn_id", pl.lit(None, pl.String).alias("call_id"), "seq", pl.col("ts").alias("at"),
-        "request", "request_seq", pl.concat_str(pl.lit("Codex warned: "), pl.col("text")).alias("what"),
+        "request", "request_seq", pl.col("text").alias("what"), pl.lit(None, pl.String).alias("left_out"),
     )  # fmt: skip
     cut = with_request(canon, _cut_outputs(canon, thresholds), "seq")
     moments = []
@@ -51,11 +51,9 @@ def _cut_outputs(canon: CanonTables, thresholds: Mapping[str, Any]) -> pl.DataFr
     left_out = pl.coalesce(
         pl.concat_str(tokens.cast(pl.String), pl.lit(" tokens")), pl.concat_str(lines.cast(pl.String), pl.lit(" lines"))
     )
-    shown = pl.coalesce("command", "name").map_elements(lambda text: shortened(text, 90), return_dtype=pl.String)
-    what = pl.concat_str(pl.lit("Codex left "), left_out, pl.lit(" out of the output of `"), shown, pl.lit("`"))
     return marked.filter(enough.fill_null(False)).select(
         "thread_id", "run", "turn_id", "call_id", pl.col("seq_end").alias("seq"), pl.col("occurred_at").alias("at"),
-        what.alias("what"),
+        pl.coalesce("command", "name").alias("what"), left_out.alias("left_out"),
     )  # fmt: skip
 
 
@@ -72,6 +70,12 @@ def _moment(rows: list[dict[str, Any]]) -> Moment:
         occurred_at=first["at"],
         severity=1,
         confidence=0.6 if first["call_id"] else 0.85,
-        description=one_line(first["what"], 220) + more + during(first["request"]),
+        description=_told(first) + more + during(first),
         evidence=tuple(Evidence(row["seq"], row["call_id"]) for row in rows),
     )
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    if row["left_out"] is None:
+        return f"Codex warned: {show(row['what'], row['thread_id'], 180)}"
+    return f"Codex left {row['left_out']} out of the output of `{show_command(row['what'], row['thread_id'], 90)}`"

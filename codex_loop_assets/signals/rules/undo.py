@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
-from codex_loop_assets.signals.reading import during, records
+from codex_loop_assets.signals.quoting import during
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -26,7 +26,7 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("undo",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    done = records(canon, ("undo_completed",)).filter(pl.col("success").fill_null(True))
+    done = canon.events.filter((pl.col("kind") == "undo_completed") & pl.col("success").fill_null(True))
     return [
         Moment(
             thread_id=row["thread_id"],
@@ -37,7 +37,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
             occurred_at=row["ts"],
             severity=2,
             confidence=0.95,
-            description="The user undid the file changes of a turn" + during(row["undone_request"]),
+            description="The user undid the file changes of a turn" + during(row),
             evidence=(Evidence(row["seq"], quote=row["text"]),),
         )
         for row in _with_undone_request(canon, done).to_dicts()
@@ -49,9 +49,7 @@ def _with_undone_request(canon: CanonTables, done: pl.DataFrame) -> pl.DataFrame
     its own)."""
     worded = (
         canon.turns.filter(pl.col("user_message") != "")
-        .select(
-            "thread_id", "run", pl.col("seq_start").alias("undone_seq"), pl.col("user_message").alias("undone_request")
-        )
+        .select("thread_id", "run", pl.col("seq_start").alias("undone_seq"), pl.col("user_message").alias("request"))
         .sort("undone_seq")
     )
     return (

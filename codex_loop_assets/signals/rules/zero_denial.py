@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.command_line import shortened
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.quoting import show_command
 from codex_loop_assets.signals.reading import PERSON_APPROVED, PERSON_REFUSED, top_level
 from codex_loop_assets.signals.rules.rule import rule
 
@@ -38,7 +38,11 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         if len(calls) < thresholds["minimum"] or any(call["approval"] in PERSON_REFUSED for call in calls):
             continue
         first, last = calls[0], calls[-1]
-        what = ", ".join(dict.fromkeys(f"`{shortened(call['command'] or call['name'], 60)}`" for call in calls[:3]))
+        what = ", ".join(
+            dict.fromkeys(
+                f"`{show_command(call['command'] or call['name'], call['thread_id'], 60)}`" for call in calls[:3]
+            )
+        )
         moments.append(
             Moment(
                 thread_id=first["thread_id"],
