@@ -79,7 +79,13 @@ def _environment(candidate: Candidate, calls: list[Row], settings: Mapping[str, 
     language = environment.language_of(candidate.before, candidate.changed, known)
     packages = environment.packages(candidate.before, language, programs, known)
     return Environment(
-        candidate.start.kind, language, environment.base_image(known), packages, setup, commit=candidate.start.commit
+        candidate.start.kind,
+        language,
+        environment.base_image(known),
+        packages,
+        setup,
+        url=candidate.start.url,
+        commit=candidate.start.commit,
     )
 
 
