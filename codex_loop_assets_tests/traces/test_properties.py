@@ -1,0 +1,136 @@
+"""Whatever the bytes, reading never raises, and every line is accounted for."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codex_loop_assets import canon
+from codex_loop_assets_tests.traces.building import (
+    OTHER, THREAD, Spine, answer, call, dumps, exited, ingest, line, meta, prompt, rollout_path, said, tokens,
+)  # fmt: skip
+
+QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+ROLLOUT = [
+    line(0, "session_meta", meta()), *prompt(1, "fix it"), line(1, "turn_context", {"model": "m"}),
+    *call(2, "c1", "ls", exited(1, "no")), tokens(3, 9), *answer(4, "Fixed."), *prompt(5, "thanks ✓ 谢谢"),
+]  # fmt: skip
+BARE = [{"id": THREAD, "timestamp": "2025-07-25T09:00:00.000Z"}, said("user", "hi"), {"record_type": "state"}]
+SPINE = Spine().meta().prompt("0", "fix it").shell("0", "c1", "ls", 1).done("0").records
+KNOWN = [*ROLLOUT, *BARE, *SPINE]
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def canonical(found) -> None:
+    turns = canon.turns.build(found.events, found.spines)
+    calls = canon.tool_calls.build(found.events, found.spines)
+    canon.sessions.build(found.events, found.spines, turns, calls)
+
+
+def ingest_rollout(data: bytes):
+    with tempfile.TemporaryDirectory() as folder:
+        path = rollout_path(Path(folder))
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+        found = ingest(Path(folder))
+    physical = data.count(b"\n") + (not data.endswith(b"\n") and data != b"")
+    assert found.spines["lines"][0] == physical
+    canonical(found)
+    return found
+
+
+def ingest_spine(data: bytes):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace_spine" / THREAD / "segment-000.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+        found = ingest(Path(folder))
+    canonical(found)
+    return found
+
+
+@QUICK
+@given(st.lists(st.binary(max_size=80) | st.sampled_from([dumps(entry) for entry in KNOWN]), max_size=8))
+def test_any_bytes_are_read_without_an_exception(parts):
+    data = b"\n".join(parts)
+    ingest_rollout(data)
+    ingest_spine(data)
+    ingest_rollout(dumps(ROLLOUT[0]) + b"\n" + data)
+
+
+@st.composite
+def disturbed(draw, records):
+    """Known records with fields dropped, replaced by anything, or added, at any depth."""
+    record = json.loads(json.dumps(draw(st.sampled_from(records))))
+    place, path = record, []
+    while isinstance(place, dict | list) and place and draw(st.booleans()):
+        key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        path.append((place, key))
+        place = place[key]
+    if path:
+        holder, key = path[-1]
+        if draw(st.booleans()) and isinstance(holder, dict):
+            del holder[key]
+        else:
+            holder[key] = draw(JSON)
+    record[draw(st.text(max_size=5))] = draw(JSON)
+    return record
+
+
+@QUICK
+@given(st.lists(disturbed(KNOWN), min_size=1, max_size=6))
+def test_any_field_may_be_missing_new_or_of_another_type_in_any_mix_of_eras(records):
+    data = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+    ingest_rollout(dumps(ROLLOUT[0]) + b"\n" + data)
+    ingest_spine(dumps(SPINE[0]) + b"\n" + data)
+
+
+@pytest.mark.parametrize("records", [ROLLOUT, SPINE], ids=["rollout", "spine"])
+def test_a_file_cut_at_any_byte_loses_at_most_its_last_line(records):
+    data = b"".join(dumps(record) + b"\n" for record in records)
+    read = ingest_rollout if records is ROLLOUT else ingest_spine
+    for end in range(0, len(data), 173):
+        found = read(data[:end])
+        whole = data[:end].count(b"\n")
+        row = found.spines.row(0, named=True)
+        assert row["lines_torn"] <= 1
+        if whole:
+            assert row["status"] == "ingested" and row["lines_read"] + row["lines_skipped"] >= whole
+
+
+@pytest.mark.parametrize("records", [ROLLOUT, SPINE], ids=["rollout", "spine"])
+def test_a_file_that_grows_through_every_line_ends_equal_to_reading_it_once(tmp_path, records):
+    data = b"".join(dumps(record) + b"\n" for record in records)
+    path = rollout_path(tmp_path) if records is ROLLOUT else tmp_path / "trace_spine" / THREAD / "segment-000.jsonl"
+    path.parent.mkdir(parents=True)
+    found, ends = None, [n for n in range(1, len(data)) if data[n - 1 : n] == b"\n" or n % 211 == 0]
+    for end in [*ends, len(data)]:
+        path.write_bytes(data[:end])
+        found = ingest(tmp_path, found)
+    once = ingest(tmp_path)
+    assert found.events.equals(once.events) and found.spines.equals(once.spines)
+
+
+@QUICK
+@given(st.permutations(list(range(len(SPINE)))))
+def test_records_in_any_order_keep_their_numbers_unique(order):
+    data = b"".join(dumps(SPINE[n]) + b"\n" for n in order)
+    events = ingest_spine(data).events
+    assert events.select("run", "seq").is_unique().all()
+
+
+@QUICK
+@given(st.integers(0, len(ROLLOUT) - 1), st.sampled_from([OTHER, "", None, 7]))
+def test_metadata_anywhere_in_a_file_never_raises(place, identity):
+    records = list(ROLLOUT)
+    records.insert(place, line(9, "session_meta", {"id": identity, "source": {"subagent": {"thread_spawn": 1}}}))
+    ingest_rollout(b"".join(dumps(record) + b"\n" for record in records))
