@@ -74,7 +74,8 @@ def test_the_starting_diff_is_part_of_the_start(tmp_path):
     codex_home = tmp_path / "codex"
     (codex_home / "artifacts").mkdir(parents=True)
     (codex_home / "artifacts" / "git_diff.patch").write_text(
-        "diff --git a/extra.txt b/extra.txt\nnew file mode 100644\n--- /dev/null\n+++ b/extra.txt\n@@ -0,0 +1 @@\n+mine\n"
+        "diff --git a/extra.txt b/extra.txt\nnew file mode 100644\n"
+        "--- /dev/null\n+++ b/extra.txt\n@@ -0,0 +1 @@\n+mine\n"
     )
     session, _ = calc_world(tmp_path / "other")
     session.commit = "0" * 40

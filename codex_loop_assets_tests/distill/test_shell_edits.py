@@ -35,11 +35,18 @@ def test_a_patch_in_a_here_document_is_a_patch():
 @pytest.mark.parametrize(
     "command",
     [
-        "cat <<EOF > a\n$HOME\nEOF", "cat <<'EOF' > a\nx\nEOF\nrm a", "cat <<'EOF' >> a\nx\nEOF", "cat a",
-        "cat <<'EOF' > $X\nx\nEOF", "cat <<'EOF' > a\nx\n", "cat <<'EOF' | sh\nx\nEOF", "cat b <<'EOF' > a\nx\nEOF",
-        "sudo tee a <<'EOF'\nx\nEOF", "",
+        "cat <<EOF > a\n$HOME\nEOF",
+        "cat <<'EOF' > a\nx\nEOF\nrm a",
+        "cat <<'EOF' >> a\nx\nEOF",
+        "cat a",
+        "cat <<'EOF' > $X\nx\nEOF",
+        "cat <<'EOF' > a\nx\n",
+        "cat <<'EOF' | sh\nx\nEOF",
+        "cat b <<'EOF' > a\nx\nEOF",
+        "sudo tee a <<'EOF'\nx\nEOF",
+        "",
     ],
-)  # fmt: skip
+)
 def test_anything_else_is_left_unknown(command):
     assert edits(command) == []
 

@@ -1,0 +1,84 @@
+"""The three sets that judge a change: its target cluster, its neighbours, and the delight that must not suffer.
+
+Only proven tasks are in a set. A set below its minimum size gives no verdict; that is said here, and judged in
+`measure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+KINDS = ("target", "neighbour", "delight_guard")
+_TASK = ("cluster_id", "candidate_id", "task_name", "task_dir", "digest")
+
+
+def neighbours(
+    cluster_id: str,
+    clusters: pl.DataFrame,
+    repositories: Mapping[str, set[str]],
+    centroids: Mapping[str, Sequence[float]],
+    count: int,
+) -> list[str]:
+    """The nearest live clusters of the same type that share a repository or the top category, nearest first.
+
+    clusters: the newest state (rows of `clusters`). repositories: short names of the repositories of each cluster's
+    sessions. centroids: unit vectors; where one is missing, the cluster stands behind all that have one.
+    """
+    rows = {row["cluster_id"]: row for row in clusters.iter_rows(named=True) if row["status"] == "live"}
+    own = rows.get(cluster_id)
+    if own is None:
+        return []
+    related = [
+        other
+        for other, row in rows.items()
+        if other != cluster_id and row["type"] == own["type"] and _related(own, row, repositories)
+    ]
+    return sorted(related, key=lambda other: (-_cosine(centroids, cluster_id, other), other))[:count]
+
+
+def _related(own: Mapping[str, Any], row: Mapping[str, Any], repositories: Mapping[str, set[str]]) -> bool:
+    shared = repositories.get(own["cluster_id"], set()) & repositories.get(row["cluster_id"], set())
+    return bool(shared) or (own["top_category"] is not None and own["top_category"] == row["top_category"])
+
+
+def _cosine(centroids: Mapping[str, Sequence[float]], one: str, other: str) -> float:
+    if one not in centroids or other not in centroids:
+        return -1.0
+    return float(sum(a * b for a, b in zip(centroids[one], centroids[other], strict=True)))
+
+
+def evaluation_sets(
+    cluster_id: str, near: Sequence[str], delight: Sequence[str], datasets: pl.DataFrame, validations: pl.DataFrame
+) -> pl.DataFrame:
+    """The tasks of the three sets: one row per task with `set_kind`; a task is in the first set that claims it.
+
+    near: neighbour clusters. delight: live clusters of delight. datasets, validations: rows of all these clusters.
+    """
+    proven = validations.filter((pl.col("check") == "verdict") & (pl.col("status") == "validated"))
+    tasks = datasets.filter(pl.col("stage") == "built").join(
+        proven.select("cluster_id", "candidate_id", "digest"), on=["cluster_id", "candidate_id", "digest"], how="semi"
+    )
+    claimed = [("target", [cluster_id]), ("neighbour", list(near)), ("delight_guard", list(delight))]
+    parts = [
+        tasks.filter(pl.col("cluster_id").is_in(ids)).select(*_TASK, pl.lit(kind).alias("set_kind"))
+        for kind, ids in claimed
+    ]
+    return pl.concat(parts).unique("candidate_id", keep="first", maintain_order=True)
+
+
+def shortfalls(sets: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The sets too small for a verdict, with the reason in words. `settings` is the `sets` part."""
+    minimum = {
+        "target": settings["minimum_target_tasks"],
+        "neighbour": settings["minimum_neighbour_tasks"],
+        "delight_guard": settings["minimum_guard_tasks"],
+    }
+    sizes = dict(sets.group_by("set_kind").len().iter_rows())
+    return {
+        kind: f"not enough data: {sizes.get(kind, 0)} validated tasks in the {kind} set, {needed} are needed"
+        for kind, needed in minimum.items()
+        if sizes.get(kind, 0) < needed
+    }
