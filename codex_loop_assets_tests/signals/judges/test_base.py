@@ -16,8 +16,8 @@ SESSION = transcript([("please add a\n  footer", "Added."), ("no, the other page
 
 def finding(**changes: object) -> Finding:
     fields = {
-        "run": 0, "seq_start": 11, "category": "correction", "severity": 2, "confidence": 0.8, "description": "corrects",
-        "quote": "the other page",
+        "run": 0, "seq_start": 11, "category": "correction", "severity": 2, "confidence": 0.8,
+        "description": "corrects", "quote": "the other page",
     }  # fmt: skip
     return Finding(**(fields | changes))
 

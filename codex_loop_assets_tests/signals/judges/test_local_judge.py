@@ -1,4 +1,4 @@
-"""The local judge on planted moments in six languages and on their near-misses; none of the sentences is in its training."""
+"""The local judge on moments planted in six languages and on their near-misses, in sentences it was not trained on."""
 
 from __future__ import annotations
 

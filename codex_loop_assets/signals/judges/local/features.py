@@ -20,7 +20,6 @@ _SHOUTED = re.compile(r"\b[A-Z]{3,}\b")
 _STRONG_MARKS = re.compile(r"[!！]{2,}|[?？]{2,}|[?!？！]{2,}")
 _ANGRY_SIGNS = re.compile("[😡😤🤬😭🙄😠💢🤦]|\\[裂开\\]|:\\(|-_-|\\.\\.\\.$|…$")
 _HAPPY_SIGNS = re.compile("[🎉🙏😍👏🥳❤🚀👍👌😊😀😄]|:\\)|:D|\\^\\^|\\bhaha|\\blol")
-_SENTENCE_START = 40
 _AHEAD = 3
 _ANSWER_HEAD = 600
 
@@ -33,7 +32,6 @@ class Read:
     message: Message
     language: str
     cues: Mapping[str, int]
-    opening: Mapping[str, int]
     answer: Mapping[str, float]
     grams: frozenset[str]
     pasted: frozenset[str]
@@ -68,7 +66,6 @@ class Reader:
             message=message,
             language=language,
             cues=self._cues.count(message.prose, language),
-            opening=self._cues.count(message.prose[:_SENTENCE_START], language),
             answer=self._agent.find(turn.agent_message),
             grams=similarity.grams(message.prose),
             pasted=similarity.pasted_lines(message.pasted),
@@ -86,9 +83,7 @@ def features(read: Sequence[Read]) -> list[dict[str, float]]:
 
 
 def _words(item: Read) -> dict[str, float]:
-    cues = {f"cue.{group}": min(2.0, float(item.cues[group])) for group in GROUPS}
-    opening = {f"opening.{group}": min(1.0, float(item.opening[group])) for group in GROUPS}
-    return cues | opening
+    return {f"cue.{group}": min(2.0, float(item.cues[group])) for group in GROUPS}
 
 
 def _form(item: Read) -> dict[str, float]:
@@ -119,25 +114,13 @@ def _form(item: Read) -> dict[str, float]:
 
 def _course(read: Sequence[Read], index: int) -> dict[str, float]:
     before = read[index - 1] if index else None
-    earlier = read[max(0, index - _AHEAD) : index]
     agent = before.answer if before else dict.fromkeys(AGENT_GROUPS, 0.0)
     return {
         "course.first": float(index == 0),
-        **{
-            f"agent.{group}": agent[group]
-            for group in ("claim", "asks", "cannot", "platform", "admits", "diagnoses", "glad")
-        },
-        "course.tools_failed": float(bool(before and before.turn.failed_tools)),
         "course.aborted": float(bool(before and before.turn.aborted)),
         "course.rolled_back": float(bool(before and (before.turn.rolled_back or before.turn.undone))),
-        "course.compacted": float(bool(before and before.turn.compacted)),
-        "course.complained": min(2.0, float(sum(_complaint(item) for item in earlier))),
+        **{f"course.agent_{group}": agent[group] for group in AGENT_GROUPS if group not in ("stops", "reverses")},
     }
-
-
-def _complaint(item: Read) -> bool:
-    reports = item.cues["persistence"] or item.cues["failure"] or item.message.pasted_lines
-    return bool((reports and item.answer["diagnoses"]) or item.answer["admits"] or item.answer["reverses"])
 
 
 def _likeness(read: Sequence[Read], index: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ from codex_loop_assets.signals.judges.local import wording
 from codex_loop_assets.signals.judges.local.cues import Cues
 from codex_loop_assets.signals.judges.local.decision import decide
 from codex_loop_assets.signals.judges.local.features import Read, Reader, features
-from codex_loop_assets.signals.judges.local.model import packaged_text, parse
+from codex_loop_assets.signals.judges.local.model import Model, packaged_text, parse
 from codex_loop_assets.signals.judges.local.promoted import Examples, PromotedDetector, learn
 from codex_loop_assets.signals.judges.local.severity import severity
 from codex_loop_assets.signals.schema import Category, SignalSchema
@@ -26,17 +26,20 @@ _CODE_VERSION = "1"
 
 
 class LocalJudge:
-    """Implements `Judge`. `settings` is the section `local_judge`; the version changes with settings and weights."""
+    """Implements `Judge`; the version changes with settings and weights.
+
+    `settings` is the section `local_judge`, `model` the weights: the packaged ones where nothing is given.
+    """
 
     name = "local_judge"
 
-    def __init__(self, settings: Mapping[str, Any] | None = None):
+    def __init__(self, settings: Mapping[str, Any] | None = None, model: Model | None = None):
         self._settings = settings if settings is not None else configuration.section("local_judge")
         self._reader = Reader(self._settings)
         self._cues = Cues(self._settings["cues"])
-        self._model = parse(packaged_text())
+        self._model = model if model is not None else parse(packaged_text())
         self._learnt: dict[str, PromotedDetector] = {}
-        content = json.dumps(self._settings, sort_keys=True, ensure_ascii=False) + packaged_text()
+        content = json.dumps(self._settings, sort_keys=True, ensure_ascii=False) + self._model.as_json()
         self.version = f"{_CODE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def judge(self, transcript: Transcript, schema: SignalSchema) -> JudgeResult:
