@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import string
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +24,11 @@ _ASSIGNMENT = r"""(?i:{keyword})
       (?:[ \t]{{0,4}}:[ \t]{{0,4}}(?:str|string|String|&str|SecretStr|text)[ \t]{{0,4}}(?==))?
       [ \t]{{0,12}} (?P<operator>:=|=>|={{1,3}}|:|>(?=[^<>\s]{{4,200}}</)|[ ](?=[^-\s])) [ \t]{{0,4}} )
   (?: (?P<quote>\\?["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){{1,400}})(?P=quote)
-    | (?P<bare>(?:\[secret:[a-z_]+:[0-9a-f]+\]|[^\s"'`,;&<>\\]|&(?!\w+=)){{1,400}}) )"""
-_SHELL = re.compile(
-    r"(?:^|[\n;]|\\n|\s-e |\sexport |\sENV |\sARG |\$env:|&& )[ \t]*(?:export |set |ENV |ARG |declare -x )?[A-Z0-9_]*\Z"
-)
-_FLAG = re.compile(r"(?:^|[\s\"'`\[(,]|\\[nrt])--?(?:[A-Za-z0-9]+-)*\Z")
-_CONNECTION = re.compile(r"(?:;|[?&])\s?[A-Za-z0-9_ -]*\Z")
+    | (?P<bare>[^\s"'`,;&<>\\]{{1,400}}(?:&(?!\w+=)[^\s"'`,;&<>\\]{{0,100}}){{0,4}}) )"""
+_NAME = string.ascii_letters + string.digits + "_-"
+_SHELL_LEAD = re.compile(r"(?:^|[\n;]|\\n|(?:^|\s|&)(?:-e|export|set|env|ENV|ARG|declare -x)[ \t])[ \t]*\Z|\$env:\Z")
+_FLAG_LEAD = (*tuple(string.whitespace + "\"'`[(,"), "\\n", "\\r", "\\t")
+_CONNECTION_LEAD = (";", "; ", "?", "&")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Detector:
     include_preceding: bool
     before: int
     after: int
+    reach: int
     bounded: bool
     context_chars: int
     accept: Callable[[str], bool]
@@ -81,7 +82,9 @@ class Detector:
 
     def _match(self, pattern: re.Pattern[str], text: str, anchor: int) -> re.Match[str] | None:
         if not self.before and not self.after:
-            return pattern.match(text, anchor)
+            match = pattern.match(text, anchor, anchor + self.reach)
+            cut = match is not None and match.end() == anchor + self.reach
+            return pattern.match(text, anchor) if cut else match
         return pattern.search(text, max(0, anchor - self.before), anchor + self.after)
 
     def _span(self, text: str, anchor: int, start: int, match: re.Match[str]) -> tuple[int, int] | None:
@@ -117,6 +120,7 @@ def _compile(entry: Mapping[str, Any], order: int, judge: ValueJudge, settings: 
         include_preceding=entry.get("include_preceding", False),
         before=entry.get("before", 0),
         after=entry.get("after", 0),
+        reach=entry.get("reach", settings["reach"]),
         bounded=entry.get("bounded", False),
         context_chars=settings["context_chars"],
         accept=_acceptance(entry, judge),
@@ -181,14 +185,24 @@ def _assignment(judge: ValueJudge) -> Callable[[str, int, re.Match[str]], tuple[
             group, value = "quoted", match["quoted"]
         else:
             group, value = "bare", match["bare"].rstrip(")}].:" if match["operator"] != "=" else ")}]")
-        flag = _FLAG.search(before) is not None
+        flag, shell_line = _lead(before)
         if match["operator"] == " " and not flag:
             return None
         after_operator = text[match.end("operator") : match.end("operator") + 1]
         tight = match["operator"] == "=" and not after_operator.isspace()
-        named_here = flag or _SHELL.search(before) is not None or _CONNECTION.search(before) is not None
-        shell = group == "bare" and (match["operator"] in " >" or (tight and named_here))
+        shell = group == "bare" and (match["operator"] in " >" or (tight and (flag or shell_line)))
         start = match.start(group)
         return (start, start + len(value)) if judge.is_assigned_secret(value, group == "quoted", shell) else None
 
     return span
+
+
+def _lead(before: str) -> tuple[bool, bool]:
+    """What a name that continues after `before` is: a command line flag, or a name of a shell line, .env line or
+    connection string."""
+    stem = before.rstrip(_NAME)
+    name = before[len(stem) :]
+    flag = name.startswith("-") and name.endswith("-") and (not stem or stem.endswith(_FLAG_LEAD))
+    if stem.endswith(_CONNECTION_LEAD):
+        return flag, True
+    return flag, not any(letter.islower() for letter in name) and _SHELL_LEAD.search(stem[-16:]) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -29,7 +30,9 @@ class Redactor:
         self._tag_digits = settings["tag_digits"]
         self._max_rounds = settings["max_rounds"]
         by_anchor: dict[str, list[Detector]] = defaultdict(list)
-        for detector in load_detectors(settings):
+        detectors = load_detectors(settings)
+        self._detector_count = len(detectors)
+        for detector in detectors:
             for anchor in detector.anchors:
                 by_anchor[anchor].append(detector)
         self._detectors = list(by_anchor.values())
@@ -50,12 +53,15 @@ class Redactor:
         except UnicodeEncodeError:
             # Lone surrogates, which JSON can spell, have no UTF-8 form; one character for one keeps offsets right.
             hits = self._anchors.find_matches_as_indexes(re.sub(r"[\ud800-\udfff]", "\ufffd", text), overlapping=True)
-        found = [
-            claim
-            for anchor, start, _ in hits
-            for detector in self._detectors[anchor]
-            for claim in detector.claims(text, start)
-        ]
+        found: list[Claim] = []
+        claimed_to = [0] * self._detector_count
+        for anchor, start, _ in hits:
+            for detector in self._detectors[anchor]:
+                # An anchor inside what its own detector has claimed already brings nothing new.
+                if start >= claimed_to[detector.order]:
+                    for claim in detector.claims(text, start):
+                        found.append(claim)
+                        claimed_to[detector.order] = claim.end
         return _without_overlaps(found, text) if found else []
 
     def _replace(self, text: str, claims: list[Claim], thread_id: str) -> str:
@@ -96,7 +102,8 @@ def _without_overlaps(claims: list[Claim], text: str) -> list[Claim]:
     taken = [match.span() for match in PLACEHOLDER.finditer(text)]
     result: list[Claim] = []
     for claim in sorted(claims, key=lambda claim: (claim.start, claim.order)):
-        if any(start < claim.end and claim.start < end for start, end in taken):
+        following = bisect_left(taken, claim.end, key=lambda span: span[0])
+        if following and taken[following - 1][1] > claim.start:
             continue
         if result and claim.start < result[-1].end:
             last = result[-1]
