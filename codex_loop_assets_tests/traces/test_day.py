@@ -12,7 +12,17 @@ import zstandard
 from codex_loop_assets.traces.discover import discover, locate
 from codex_loop_assets.traces.homes import CodexHome
 from codex_loop_assets_tests.traces.building import (
-    OTHER, START, THREAD, Spine, answer, ingest, line, meta, prompt, rollout_path, write_rollout,
+    OTHER,
+    START,
+    THREAD,
+    Spine,
+    answer,
+    ingest,
+    line,
+    meta,
+    prompt,
+    rollout_path,
+    write_rollout,
 )  # fmt: skip
 
 LINES = [

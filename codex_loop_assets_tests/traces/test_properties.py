@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 
 from codex_loop_assets import canon
 from codex_loop_assets_tests.traces.building import (
-    OTHER, THREAD, Spine, answer, call, dumps, exited, ingest, line, meta, prompt, rollout_path, said, tokens,
+    OTHER,
+    THREAD,
+    Spine,
+    answer,
+    call,
+    dumps,
+    exited,
+    ingest,
+    line,
+    meta,
+    prompt,
+    rollout_path,
+    said,
+    tokens,
 )  # fmt: skip
 
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,7 +7,21 @@ import zstandard
 
 from codex_loop_assets.traces.settings import read_settings
 from codex_loop_assets_tests.traces.building import (
-    OTHER, THREAD, answer, call, dumps, exited, ingest, line, meta, moment, prompt, rollout_path, said, tokens, write_rollout,
+    OTHER,
+    THREAD,
+    answer,
+    call,
+    dumps,
+    exited,
+    ingest,
+    line,
+    meta,
+    moment,
+    prompt,
+    rollout_path,
+    said,
+    tokens,
+    write_rollout,
 )  # fmt: skip
 
 CLASSIC = [

@@ -53,7 +53,7 @@ def test_every_record_type_becomes_an_event_with_its_facts(tmp_path):
             "pre_compaction_history": history,
             "post_compaction_history": history[:1],
         },
-    )  # noqa: E501
+    )
     spine.add(
         "bridge",
         {
@@ -65,7 +65,7 @@ def test_every_record_type_becomes_an_event_with_its_facts(tmp_path):
             "sub_agent_call_id": "c",
             "decision": "abort",
         },
-    )  # noqa: E501
+    )
     spine.submit(
         "2",
         "exec_approval",
