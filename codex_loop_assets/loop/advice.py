@@ -1,7 +1,7 @@
-"""Suggested approaches: what to change, said with the facts of the evidence, and the objections to advice without them.
+"""Suggested approaches: what to change, said with the facts of the evidence, and objections to advice without them.
 
-What belongs here: choosing and filling sentences, and rejecting generic ones. What does not: finding facts (`evidence`),
-the sentences themselves (`config/tickets.toml`, sections `approach` and `generic`).
+What belongs here: choosing and filling sentences and titles, and rejecting generic ones. What does not: finding facts
+(`evidence`), the sentences themselves (`config/tickets.toml`: `approach`, `title`, `generic`).
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def suggest(
     used: set[str] = set()
     for template in [*own, *general, *approaches["any"]]:
         names = [name for name, _ in _PLACE.findall(template)]
-        leading = names[0]
-        if leading in used or not all(name in facts for name in names):
+        # One sentence per leading fact: the next template about it is what to say where this one cannot be filled.
+        if names[0] in used or not all(name in facts for name in names):
             continue
-        used.add(leading)
+        used.add(names[0])
         stated = tuple(facts[name] for name in dict.fromkeys(names))
         claims = tuple(
             dict.fromkeys(claim_id(facts[name]) for name, part in _PLACE.findall(template) if part == "count")
@@ -67,10 +67,18 @@ def suggest(
     return Advice(tuple(chosen[: settings["evidence"]["suggestions"]]), "templates")
 
 
-def _filled(template: str, facts: Mapping[str, Fact]) -> str:
+def title(category: str | None, facts: Mapping[str, Fact], label: str, settings: Mapping) -> str:
+    """A title with the facts in it (plain text), or the cluster's label where no template of the category fits."""
+    for template in settings["title"].get(category or "", []):
+        if all(name in facts for name, _ in _PLACE.findall(template)):
+            return _filled(template, facts, shown=str)
+    return label
+
+
+def _filled(template: str, facts: Mapping[str, Fact], shown: Callable[[str], str] = code) -> str:
     def fill(match: re.Match) -> str:
         fact, part = facts[match[1]], match[2]
-        return str(getattr(fact, part)) if part else code(fact.value)
+        return str(getattr(fact, part)) if part else shown(fact.value)
 
     return _PLACE.sub(fill, template)
 

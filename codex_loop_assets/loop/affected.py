@@ -2,8 +2,8 @@
 
 What belongs here: counting and the test. What does not: rates over time (`measure.trends`).
 
-A facet is named only when the difference is larger than chance would make it (Fisher's exact test, Holm's correction
-over all values tested) and large enough to matter; otherwise the ticket says that no facet stands out.
+A facet is named only when the difference is larger than chance would make it (Fisher's exact test, false discovery rate
+held by Benjamini and Hochberg's procedure over all values tested) and large enough to matter; otherwise the ticket says that no facet stands out.
 """
 
 from __future__ import annotations
@@ -87,8 +87,7 @@ def _count(frame: pl.DataFrame, column: str, value: str) -> int:
 def _adjusted(tables: list[tuple[int, int, int, int]]) -> list[float]:
     if not tables:
         return []
-    from scipy.stats import fisher_exact
-    from statsmodels.stats.multitest import multipletests
+    from scipy.stats import false_discovery_control, fisher_exact
 
     raw = [float(fisher_exact([[a, b], [c, d]]).pvalue) for a, b, c, d in tables]
-    return [float(value) for value in multipletests(raw, method="holm")[1]]
+    return [float(value) for value in false_discovery_control(raw, method="bh")]

@@ -7,9 +7,10 @@ not: what to make of it (`advice`), who is affected (`affected`), wording (`tick
 from __future__ import annotations
 
 import json
+import os.path
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -40,6 +41,7 @@ class Evidence:
     calls: pl.DataFrame
     turns: pl.DataFrame
     sessions: pl.DataFrame
+    exemplar_ids: tuple[str, ...] = ()
 
     @property
     def members_sql(self) -> str:
@@ -69,10 +71,13 @@ class Fact:
         return f"{self.count} of {self.total}, in {self.sessions} sessions"
 
 
-def gather(cluster_id: str, as_of: date, frames: Mapping[str, pl.DataFrame]) -> Evidence:
+def gather(
+    cluster_id: str, as_of: date, frames: Mapping[str, pl.DataFrame], exemplar_ids: Iterable[str] = ()
+) -> Evidence:
     """The evidence of a cluster on the newest day of its membership up to `as_of`.
 
-    `frames` holds cluster_members, signals, tool_calls, turns and sessions. A cluster without members gives empty frames.
+    `frames` holds cluster_members, signals, tool_calls, turns and sessions. `exemplar_ids` are the signals nearest to the
+    cluster's centre, the nearest first. A cluster without members gives empty frames.
     """
     members = frames["cluster_members"].filter((pl.col("cluster_id") == cluster_id) & (pl.col("dt") <= as_of))
     newest = members["dt"].max() or as_of
@@ -86,6 +91,7 @@ def gather(cluster_id: str, as_of: date, frames: Mapping[str, pl.DataFrame]) -> 
         _calls(signals, frames["tool_calls"]),
         _turns(signals, frames["turns"]),
         frames["sessions"].join(signals.select("thread_id").unique(), on="thread_id", how="semi").sort("thread_id"),
+        tuple(exemplar_ids),
     )
 
 
@@ -107,8 +113,9 @@ def _turns(signals: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:
 
 
 def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
-    """The concrete things most of the evidence shares, by name: command, denied_command, error, path, category,
-    repository, approval_policy, sandbox_policy. A fact that fewer than `facts.minimum` records share is left out."""
+    """The concrete things the evidence shares, by name: command (failing), denied_command, ran (any), error (a line of
+    output), message (a quoted record), path, category, repository, approval_policy, sandbox_policy. A fact that fewer than `facts.minimum` records share is left out; only `quotation`, the
+    start of a telling message, may be one person's."""
     wanted = settings["facts"]
     failed = evidence.calls.filter(pl.col("success").fill_null(True).not_() | (pl.col("exit_code").fill_null(0) != 0))
     denied = evidence.calls.filter(pl.col("approval").is_in(["denied", "abort"]).fill_null(False))
@@ -122,6 +129,8 @@ def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
     signals = _Source(evidence.signals, "s.signal_id", "s", "s.thread_id")
     candidates = [
         _containing("command", failed_calls, "c.command", _programs(failed, wanted)),
+        _containing("ran", calls, "c.command", _programs(evidence.calls, wanted)),
+        _containing("message", signals, "s.evidence", _quotes(evidence)),
         _containing("denied_command", denied_calls, "c.command", _programs(denied, wanted)),
         _containing("error", failed_calls, "c.output", _error_lines(failed, wanted)),
         _listed("path", calls, "c.paths"),
@@ -131,6 +140,8 @@ def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
         _equal("repository", sessions, "n.repository"),
     ]
     found = [fact for fact in candidates if fact and fact.count >= wanted["minimum"]]
+    said = _containing("quotation", turns, "t.user_message", _messages(evidence, wanted))
+    found += [said] if said else []
     return {fact.name: replace(fact, sql=f"{evidence.members_sql}\n{fact.sql}") for fact in found}
 
 
@@ -214,13 +225,51 @@ def program(command: str, settings: Mapping) -> str | None:
 
 
 def _error_lines(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
+    """Lines that look like errors, by the number of calls whose output holds them. Lines that differ only in numbers (a
+    port, a line number) count together, as the part they begin with."""
     pattern = re.compile(settings["error_line"])
-    counter: Counter[str] = Counter()
+    shortest, longest = settings["error_length"]
+    groups: dict[str, Counter[str]] = {}
     for output in calls["output"].drop_nulls().to_list():
-        lines = {line.strip() for line in output.splitlines() if pattern.search(line)}
-        counter.update(
-            line for line in lines if settings["error_length"][0] <= len(line) <= settings["error_length"][1]
-        )
+        for line in {line.strip() for line in output.splitlines() if pattern.search(line)}:
+            if shortest <= len(line) <= longest:
+                groups.setdefault(re.sub(r"\d+", "0", line), Counter())[line] += 1
+    counter: Counter[str] = Counter()
+    for lines in groups.values():
+        common = os.path.commonprefix(list(lines))
+        if len(lines) > 1:
+            common = re.sub(r"[\s\d:(=,'\"]+$", "", common)
+        if len(common) >= shortest and pattern.search(common):
+            counter[common] += lines.total()
+        else:
+            counter.update(lines)
+    return counter
+
+
+def _quotes(evidence: Evidence) -> Counter[str]:
+    """Quotations that the signals give as evidence. Those that JSON would write differently cannot be counted by text."""
+    counter: Counter[str] = Counter()
+    for signal in evidence.signals.select("evidence", "thread_id").to_dicts():
+        quotes = {record["quote"] for record in quotations(signal, limit=240) if record["quote"]}
+        counter.update(quote for quote in quotes if json.dumps(quote, ensure_ascii=False) == f'"{quote}"')
+    return counter
+
+
+def _messages(evidence: Evidence, settings: Mapping) -> Counter[str]:
+    """Beginnings of what people wrote where the signals are, the moment nearest to the cluster's centre first."""
+    nearest = {signal_id: position for position, signal_id in enumerate(evidence.exemplar_ids)}
+    ranked = sorted(
+        evidence.signals.to_dicts(),
+        key=lambda row: (nearest.get(row["signal_id"], len(nearest)), -row["severity"], -row["confidence"], row["signal_id"]),
+    )
+    counter: Counter[str] = Counter()
+    for weight, signal in enumerate(reversed(ranked), start=1):
+        inside = (pl.col("thread_id") == signal["thread_id"]) & (pl.col("run") == signal["run"])
+        holding = pl.lit(signal["seq_start"]).is_between(pl.col("seq_start"), pl.col("seq_end"))
+        for words in evidence.turns.filter(inside & holding)["user_message"].to_list():
+            start = words.strip().split("\n")[0][: settings["quotation_length"]].rstrip()
+            if len(start) >= settings["error_length"][0]:
+                counter[start] = weight
     return counter
 
 

@@ -13,7 +13,9 @@ import re
 from codex_loop_assets.signals.redaction import redact
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What means something inside a line, the start of an autolink, and what means something only where a block begins.
+_INLINE = re.compile(r"[\\`*_{}\[\]<>&|~#@$]|:(?=//)|(?<=\bwww)\.")
+_BLOCK_START = re.compile(r"^(?:[-+=]|\d{1,9}(?=[.)]))")
 _ZERO_WIDTH_SPACE = "\u200b"
 
 
@@ -38,10 +40,13 @@ def passage(text: str | None, thread_id: str | None, lines: int = 12, limit: int
 
 
 def escape(text: str) -> str:
-    """Plain words for Markdown: every ASCII punctuation mark escaped, one line. `@name` and `#1` get a zero-width space,
-    because GitHub links mentions after the Markdown has been rendered, when the backslash is gone."""
+    """Plain words for one place inside a Markdown line: what could start markup or a link is escaped, the rest stays
+    readable. `@name` and `#1` get a zero-width space, because GitHub links mentions after the Markdown has been rendered,
+    when the backslash is gone."""
     flat = " ".join(_CONTROL.sub(" ", text).split())
-    escaped = _PUNCTUATION.sub(r"\\\1", flat)
+    escaped = _INLINE.sub(r"\\\g<0>", flat)
+    if _BLOCK_START.match(escaped):
+        escaped = _ZERO_WIDTH_SPACE + escaped
     return escaped.replace(r"\@", rf"\@{_ZERO_WIDTH_SPACE}").replace(r"\#", rf"\#{_ZERO_WIDTH_SPACE}")
 
 

@@ -73,6 +73,7 @@ class State:
     reason: str
     opened_on: date
     updated_on: date
+    title: str = ""
     fixing_since: date | None = None
     verified_on: date | None = None
     ignored_until: date | None = None
@@ -149,7 +150,14 @@ def fold(events: Iterable[Event]) -> dict[str, State]:
 
 def _opened(event: Event) -> State:
     return State(
-        event.ticket_id, event.fingerprint, event.data["cluster_id"], "new", event.reason, event.day, event.day
+        ticket_id=event.ticket_id,
+        fingerprint=event.fingerprint,
+        cluster_id=event.data["cluster_id"],
+        status="new",
+        reason=event.reason,
+        opened_on=event.day,
+        updated_on=event.day,
+        title=event.data.get("title", ""),
     )
 
 
@@ -177,8 +185,11 @@ def _applied(state: State, event: Event) -> State:
             return replace(changed, reason=state.reason)
 
 
-def advance(state: State | None, identity: str, seen: Observation, opening: str, settings: Mapping) -> list[Event]:
-    """Events that the day's evidence adds to a ticket. `opening` is the reason why a ticket opens, used when there is none.
+def advance(
+    state: State | None, identity: str, seen: Observation, opening: str, settings: Mapping, title: str = ""
+) -> list[Event]:
+    """Events that the day's evidence adds to a ticket. `opening` says why a ticket opens and `title` names it, where there
+    is none yet: a ticket keeps the title it was opened with.
 
     A rerun of the same day gives the same events. People's decisions (fixing, ignored) are never overruled by growth; an
     ignored ticket wakes when its day has come, and a verified one when the problem comes back.
@@ -189,7 +200,7 @@ def advance(state: State | None, identity: str, seen: Observation, opening: str,
         return Event(name, identity, seen.day, kind, SYSTEM, reason, data)
 
     if state is None:
-        return [event("opened", opening, cluster_id=seen.cluster_id)]
+        return [event("opened", opening, cluster_id=seen.cluster_id, title=title)]
     if seen.day < state.updated_on:
         return []  # A replayed older day must not rewrite what happened since.
     moved = (

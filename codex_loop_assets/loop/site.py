@@ -128,7 +128,7 @@ def _overview(inputs: ReportInputs, days: list[date], clusters: list[dict]) -> d
         "settled_through": trends.settled_through(rates),
         "lines": {kind: _line(rates, "type", kind, kind) for kind in ("friction", "delight")},
         "alerts": [{"kind": alert.kind, "message": excerpt(alert.message, None, 200)} for alert in found],
-        "shown_clusters": 6,
+        "shown": inputs.settings["page"],
     }
 
 

@@ -39,12 +39,6 @@ class Parts:
     frames: Mapping[str, pl.DataFrame]
 
 
-def title(cluster: Mapping) -> str:
-    """The cluster's label as a title: one redacted line."""
-    label = excerpt(cluster["label"], None, 100)
-    return label[:1].upper() + label[1:]
-
-
 def render(parts: Parts, settings: Mapping) -> str:
     """The ticket as Markdown."""
     occurred = parts.evidence.signals["occurred_at"].drop_nulls()
@@ -98,6 +92,8 @@ def steps(parts: Parts, settings: Mapping) -> list[str]:
     turn = _turn_of(signal, parts.evidence.turns)
     lines = [*_checkout(session), _start(session, turn)]
     if turn:
+        if turn["turn_index"]:
+            lines += _beginning(turn, parts.frames["turns"])
         lines.append(_words(turn, signal["thread_id"]))
         lines += _calls(signal, turn, parts.frames["tool_calls"], settings["steps"])
     return [*lines, f"Outcome: {escape(excerpt(signal['description'], signal['thread_id'], 400))}"]
@@ -137,8 +133,16 @@ def _start(session: Mapping | None, turn: Mapping | None) -> str:
     return f"Start {', '.join(said)}." if said else "Start Codex (its version and policies are not recorded)."
 
 
+def _beginning(turn: Mapping, turns: pl.DataFrame) -> list[str]:
+    """How the session began: a correction cannot be understood without the request that it corrects."""
+    first = turns.filter((pl.col("thread_id") == turn["thread_id"]) & (pl.col("turn_index") == 0))
+    words = first["user_message"][0] if first.height else ""
+    return [f"The session begins with:\n\n{block(passage(words, turn['thread_id'], lines=6))}"] if words else []
+
+
 def _words(turn: Mapping, thread_id: str) -> str:
-    earlier = f" (after {turn['turn_index']} earlier turns of the session)" if turn["turn_index"] else ""
+    count = turn["turn_index"]
+    earlier = f" (turn {count + 1} of the session)" if count else ""
     if not turn["user_message"]:
         return f"Turn without words of its own, kind {code(turn['kind'])}{earlier}."
     return f"Ask{earlier}:\n\n{block(passage(turn['user_message'], thread_id))}"

@@ -13,9 +13,9 @@ from datetime import date, timedelta
 import polars as pl
 
 from codex_loop_assets.loop import affected, claims, life, ticket_text
-from codex_loop_assets.loop.advice import Advice, suggest
+from codex_loop_assets.loop.advice import Advice, suggest, title
 from codex_loop_assets.loop.claims import Claim, ClaimBook, Finding
-from codex_loop_assets.loop.evidence import Evidence, facts, gather
+from codex_loop_assets.loop.evidence import Evidence, Fact, facts, gather
 from codex_loop_assets.loop.excerpt import escape, excerpt, literal
 from codex_loop_assets.settings import section
 from codex_loop_assets.tables import TABLES
@@ -66,14 +66,30 @@ def build(
     state = states.get(life.ticket_id(identity))
     if cluster["status"] == "merged":
         return _merged(cluster, identity, state, registry, states, today)
-    evidence = gather(cluster_id, today, frames)
+    evidence = gather(cluster_id, today, frames, cluster["exemplar_ids"])
     tasks = _tasks(cluster_id, frames)
-    blocked = None if force or state else refusal(cluster, evidence, frames["scorecard"], settings)
+    shared = facts(evidence, settings)
+    name = _title(cluster, shared, settings)
+    blocked = None if force or state else refusal(cluster, evidence, tasks, frames["scorecard"], settings)
     events = (
         [] if blocked else life.advance(state, identity, _observation(evidence, today), _opening(cluster), settings)
     )
     after = life.fold([*_history(log, identity), *events]).get(life.ticket_id(identity))
-    return _assembled(cluster, evidence, tasks, frames, identity, after, blocked, events, today, settings)
+    subject = _Subject(cluster, evidence, shared, tasks, identity, after, name)
+    return _assembled(subject, frames, blocked, events, today, settings)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What a ticket is about: the cluster, its evidence, the facts it shares, its tasks, and the ticket's state if any."""
+
+    cluster: Mapping
+    evidence: Evidence
+    facts: Mapping[str, Fact]
+    tasks: list[dict]
+    identity: str
+    state: life.State | None
+    name: str
 
 
 def newest_state(cluster_id: str, clusters: pl.DataFrame, today: date) -> dict:
@@ -84,7 +100,9 @@ def newest_state(cluster_id: str, clusters: pl.DataFrame, today: date) -> dict:
     return rows.row(-1, named=True)
 
 
-def refusal(cluster: Mapping, evidence: Evidence, scorecard: pl.DataFrame, settings: Mapping) -> str | None:
+def refusal(
+    cluster: Mapping, evidence: Evidence, tasks: list[dict], scorecard: pl.DataFrame, settings: Mapping
+) -> str | None:
     """Why this cluster opens no ticket, or None when it does."""
     limits = settings["open"]
     sessions = evidence.signals["thread_id"].n_unique()
@@ -92,7 +110,8 @@ def refusal(cluster: Mapping, evidence: Evidence, scorecard: pl.DataFrame, setti
         return "delight is no problem to solve; it guards proofs instead"
     if cluster["status"] != "live":
         return f"the cluster is {cluster['status']}"
-    if cluster["action"] not in limits["actions"]:
+    provable = any(task["verdict"] != "rejected" for task in tasks) and cluster["action"] in limits["actions_with_task"]
+    if cluster["action"] not in limits["actions"] and not provable:
         return f"recommended action is {cluster['action']}: {cluster['action_reason']}"
     if sessions < limits["minimum_sessions"] or evidence.signals.height < limits["minimum_signals"]:
         return (
@@ -109,8 +128,20 @@ def _trusted(signals: pl.DataFrame, scorecard: pl.DataFrame, limits: Mapping) ->
     """Signals of detectors above their bar in that category; where nothing measures one, its confidence decides."""
     if not limits["require_bar"]:
         return signals
-    measured = scorecard.filter(pl.col("above_bar").is_not_null() & (pl.col("language") == "all"))
-    best = measured.group_by("detector", "category").agg(pl.col("above_bar").any())
+    rank = {truth: position for position, truth in enumerate(limits["truths"])}
+    judged = pl.col("true_positives") + pl.col("false_positives")
+    measured = scorecard.filter(
+        pl.col("above_bar").is_not_null()
+        & (pl.col("language") == "all")
+        & pl.col("truth").is_in(list(rank))
+        & (judged >= limits["minimum_judged"])
+    )
+    best = (
+        measured.with_columns(rank=pl.col("truth").replace_strict(rank, return_dtype=pl.Int32))
+        .sort("rank", "matching")
+        .group_by("detector", "category", maintain_order=True)
+        .agg(pl.col("above_bar").first())
+    )
     joined = signals.join(best, on=["detector", "category"], how="left")
     confident = pl.col("confidence") >= limits["minimum_confidence"]
     return joined.filter(pl.when(pl.col("above_bar").is_null()).then(confident).otherwise(pl.col("above_bar")))
@@ -121,7 +152,7 @@ def _history(log: Iterable[life.Event], identity: str) -> list[life.Event]:
 
 
 def _opening(cluster: Mapping) -> str:
-    return excerpt(f"{cluster['action']}: {cluster['action_reason']}", None)
+    return excerpt(cluster["action_reason"], None)
 
 
 def _observation(evidence: Evidence, today: date) -> life.Observation:
@@ -141,52 +172,63 @@ def _merged(cluster, identity, state, registry, states, today) -> Ticket:
         return Ticket(TABLES["tickets"].empty(), "", "", (), (), Advice((), "templates"), ())
     events = life.merge(state, life.ticket_id(heir_identity), today)
     reason = events[0].reason if events else state.reason
-    title = ticket_text.title(cluster)
+    name = state.title or _title(cluster, {}, section("tickets"))
     row = {
-        "ticket_id": state.ticket_id, "cluster_id": cluster["cluster_id"], "fingerprint": identity, "title": title,
+        "ticket_id": state.ticket_id, "cluster_id": cluster["cluster_id"], "fingerprint": identity, "title": name,
         "status": "merged", "reason": reason, "priority": "P3", "labels": [], "signal_count": cluster["size"],
         "session_count": cluster["session_count"], "validated_tasks": 0, "path": f"tickets/{state.ticket_id}.md",
         "opened_on": state.opened_on, "updated_on": events[0].day if events else state.updated_on,
     }  # fmt: skip
-    text = f"# {escape(title)}\n\nClosed: {escape(reason)}.\n"
-    return Ticket(TABLES["tickets"].frame([row]), text, title, tuple(events), (), Advice((), "templates"), ())
+    text = f"# {escape(name)}\n\nClosed: {escape(reason)}.\n"
+    return Ticket(TABLES["tickets"].frame([row]), text, name, tuple(events), (), Advice((), "templates"), ())
 
 
-def _assembled(cluster, evidence, tasks, frames, identity, state, blocked, events, today, settings) -> Ticket:
-    found = facts(evidence, settings)
+def _title(cluster: Mapping, shared: Mapping[str, Fact], settings: Mapping) -> str:
+    name = excerpt(title(cluster["top_category"], shared, cluster["label"], settings), None, 110)
+    return name[:1].upper() + name[1:] if name == excerpt(cluster["label"], None, 110) else name
+
+
+def _assembled(subject: _Subject, frames, blocked: str | None, events: list[life.Event], today: date, settings) -> Ticket:
+    cluster, evidence, state = subject.cluster, subject.evidence, subject.state
     book = ClaimBook()
-    numbers = _numbers(evidence, tasks, book)
+    numbers = _numbers(evidence, subject.tasks, book)
     facets = [
         (facet, book.add(f"sessions by {facet.column}", affected.query(evidence, facet), facet.statement))
         for facet in affected.differing(evidence, frames["sessions"], settings)
     ]
-    advice = suggest(cluster["top_category"], found, book.of_fact, settings)
+    advice = suggest(cluster["top_category"], subject.facts, book.of_fact, settings)
     listed = _listed(cluster, evidence, settings["evidence"]["shown"])
     resolved = book.add("evidence pointers that resolve", _pointers_sql(listed), len(listed))
     findings = [] if blocked else claims.check(book.claims, advice, frames, settings)
-    row = {
-        "ticket_id": life.ticket_id(identity),
-        "cluster_id": cluster["cluster_id"],
-        "fingerprint": identity,
-        "title": ticket_text.title(cluster),
-        "status": state.status if state else "not_opened",
-        "reason": blocked or state.reason,
-        "priority": priority(cluster, evidence, today, settings),
-        "labels": _labels(cluster, settings),
-        "signal_count": numbers["signals"].value,
-        "session_count": numbers["sessions"].value,
-        "dataset_dir": next((task["dataset_dir"] for task in tasks if task["dataset_dir"]), None),
-        "validated_tasks": numbers["validated"].value,
-        "path": f"tickets/{life.ticket_id(identity)}.md" if state else None,
-        "opened_on": state.opened_on if state else today,
-        "updated_on": state.updated_on if state else today,
-    }
+    row = _row(subject, numbers, blocked, today, settings)
     parts = ticket_text.Parts(
-        row, cluster, evidence, numbers, facets, listed, resolved, tasks, advice, findings, book.claims, frames
+        row, cluster, evidence, numbers, facets, listed, resolved, subject.tasks, advice, findings, book.claims, frames
     )
     markdown = ticket_text.render(parts, settings)
     frame = TABLES["tickets"].frame([row])
     return Ticket(frame, markdown, row["title"], tuple(events), tuple(book.claims), advice, tuple(findings))
+
+
+def _row(subject: _Subject, numbers: Mapping[str, Claim], blocked: str | None, today: date, settings: Mapping) -> dict:
+    """The row of `tickets`."""
+    state, ticket_id = subject.state, life.ticket_id(subject.identity)
+    return {
+        "ticket_id": ticket_id,
+        "cluster_id": subject.cluster["cluster_id"],
+        "fingerprint": subject.identity,
+        "title": (state and state.title) or subject.name,
+        "status": state.status if state else "not_opened",
+        "reason": blocked or state.reason,
+        "priority": priority(subject.cluster, subject.evidence, today, settings),
+        "labels": _labels(subject.cluster, settings),
+        "signal_count": numbers["signals"].value,
+        "session_count": numbers["sessions"].value,
+        "dataset_dir": next((task["dataset_dir"] for task in subject.tasks if task["dataset_dir"]), None),
+        "validated_tasks": numbers["validated"].value,
+        "path": f"tickets/{ticket_id}.md" if state else None,
+        "opened_on": state.opened_on if state else today,
+        "updated_on": state.updated_on if state else today,
+    }
 
 
 def _tasks(cluster_id: str, frames: Mapping[str, pl.DataFrame]) -> list[dict]:
@@ -218,8 +260,8 @@ def _numbers(evidence: Evidence, tasks: list[dict], book: ClaimBook) -> dict[str
         ),
         "severity": book.add(
             "mean severity, 1 mild to 3 strong",
-            f"{members}\nSELECT coalesce(round(avg(severity), 2), 0) FROM s",
-            round(float(signals["severity"].mean() or 0), 2),
+            f"{members}\nSELECT coalesce(avg(severity), 0) FROM s",
+            float(signals["severity"].mean() or 0),
         ),
         "validated": book.add(
             "validated tasks",
