@@ -260,7 +260,7 @@ _DETECTION_COLUMNS = (
     _required("schema_version", pl.String, "Version of the signal schema it was made with."),
     Column("model", pl.String, "Model, for judges that have one."),
     _required("description", pl.String, "One line that a reader who has not seen the session understands; redacted."),
-    _required("evidence", pl.String, "JSON list of {seq, call_id?, quote?}: the records that show it; quotations redacted."),
+    _required("evidence", pl.String, "JSON list of {seq, run?, call_id?, quote?}: the records that show it (run only where not the row's own); quotations redacted."),
 )
 
 

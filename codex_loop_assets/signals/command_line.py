@@ -24,6 +24,8 @@ _QUOTED = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)""", re.S)
 _REDIRECTION = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|\d*[<>]&\d*-?|&>>?\s*\S+|\d*>>?\s*[^\s;|&()<>]+""", re.S)
 _KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"})
 _CLOSING = frozenset({"fi", "done", "esac", "}"})
+_SCRIPT = re.compile(r"^\S+\.\w{1,4}$")
+_SHELLS = frozenset({"bash", "sh", "zsh"})
 _PROGRAM = re.compile(r"^\w[\w.+-]*$")
 _PAGERS = frozenset({"head", "tail", "cat", "tee", "less", "more", "sort", "uniq", "wc", "column", "nl"})
 _SILENT = frozenset({"cd", "echo", "set", "export", "source", "true", "printf", "pushd", "popd", "sleep"})
@@ -146,10 +148,12 @@ def family(command: str) -> str:
 def _family(step: Step) -> str:
     arguments = [word for word in step.words[1:] if not word.startswith("-")]
     if step.program in _INTERPRETERS:
-        script = next(
-            (word for word in arguments if re.search(r"\.(\w{1,4})$", word) and "\n" not in word and " " not in word),
-            None,
-        )
+        flags = [word for word in step.words[1:] if word.startswith("-") and not word.startswith("--")]
+        if any("c" in flag or "e" in flag for flag in flags):
+            # `perl -pi -e … file` edits the file; the program is the text after the flag.
+            shell = step.program in _SHELLS and arguments
+            return family(arguments[0]) if shell and arguments[0] != step.program else f"{step.program} (inline)"
+        script = next((word for word in arguments if _SCRIPT.match(word)), None)
         return script.replace("\\", "/").rsplit("/", 1)[-1] if script else f"{step.program} (inline)"
     if step.program in _SUBCOMMAND_TOOLS and arguments:
         depth = 2 if arguments[0] in ("run", "compose", "exec") and len(arguments) > 1 else 1

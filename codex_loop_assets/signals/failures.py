@@ -7,6 +7,7 @@ rules/exec_failure.py).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _HEADER = re.compile(
     r"^(?:Exit code: |Wall time: |Total output lines: |Chunk ID: |Process exited |Original token count: |Output:\s*$)"
 )
 _TAIL_LINES = 60
+_HEADER_LINES = 8
 # Lines that only frame an error: PowerShell's position marks, hints where to read more, stack frames.
 _NOISE = re.compile(
     r"^\s*(?:\+ |~+|Try |For more information|note: |help: |warning: |at .+:\d+|Now using node|npm notice)", re.I
@@ -68,6 +70,7 @@ def excuse(command: str, exit_code: int, output: str, patterns: FailurePatterns)
     The steps that can have set the exit code are looked at (see `deciding_steps`): the last of them decides, unless an
     earlier one of an `&&` chain speaks in the output.
     """
+    output = plain_output(output)
     if exit_code in patterns.stopped:
         return "stopped by a signal"
     if patterns.harmless.search(output[:2_000]):
@@ -95,7 +98,7 @@ def _step_excuse(step: Step, exit_code: int, output: str, patterns: FailurePatte
         return "a search or test with a negative answer"
     if step.program in patterns.readers and patterns.reader_errors.search(output[:4_000]):
         return "looked for something that is not there"
-    if step.program in ("ls", "find") and not _body(output):
+    if step.program in ("ls", "find") and not output:
         return "looked for something that is not there"
     if patterns.probes.search(line):
         return "a probe with a negative answer"
@@ -105,7 +108,9 @@ def _step_excuse(step: Step, exit_code: int, output: str, patterns: FailurePatte
 def telling_line(output: str, patterns: FailurePatterns) -> str:
     """The line of an output that best says what went wrong: the first that names an error exactly, else the last that
     mentions one, else the last that says anything."""
-    lines = [line for line in _body(output).splitlines()[-_TAIL_LINES:] if line.strip() and not _NOISE.match(line)]
+    lines = [
+        line for line in plain_output(output).splitlines()[-_TAIL_LINES:] if line.strip() and not _NOISE.match(line)
+    ]
     named = [line for line in lines if patterns.error_lines.search(line) and len(line.strip()) > 8]
     exact = next((line for line in named if _EXACT.search(line)), None)
     chosen = exact or (named[-1] if named else lines[-1] if lines else "")
@@ -114,10 +119,16 @@ def telling_line(output: str, patterns: FailurePatterns) -> str:
 
 
 @lru_cache(maxsize=1_024)
-def _body(output: str) -> str:
-    """Output without the header lines in which Codex reports exit code and time."""
+def plain_output(output: str) -> str:
+    """What the command itself printed, without the frame (JSON, header lines) in which Codex hands it to the model."""
+    if output.startswith('{"output":'):
+        try:
+            output = str(json.loads(output)["output"])
+        except ValueError:
+            # Cut in the middle by whoever recorded it; the head is still escaped text.
+            output = output.removeprefix('{"output":"').replace("\\r\\n", "\n").replace("\\n", "\n")
     lines = output.splitlines()
     start = 0
-    while start < len(lines) and start < 8 and _HEADER.match(lines[start]):
+    while start < len(lines) and start < _HEADER_LINES and _HEADER.match(lines[start]):
         start += 1
     return "\n".join(lines[start:]).strip()

@@ -104,9 +104,10 @@ def _severity(moment: list[Row], schema: SignalSchema, default_weight: float) ->
 
 
 def _evidence(moment: list[Row]) -> str:
-    """All detections' evidence, each record once, in order of place."""
-    items = {
-        (item["seq"], item.get("call_id")): item for row in reversed(moment) for item in json.loads(row["evidence"])
-    }
-    ordered = [items[place] for place in sorted(items, key=lambda place: (place[0], place[1] or ""))]
-    return json.dumps(ordered, ensure_ascii=False)
+    """All detections' evidence, each record once, in order of place. They are of one run, so places can be compared."""
+    items = {_place(item): item for row in reversed(moment) for item in json.loads(row["evidence"])}
+    return json.dumps([items[place] for place in sorted(items)], ensure_ascii=False)
+
+
+def _place(item: Mapping[str, Any]) -> tuple[int, int, str]:
+    return item.get("run") or 0, item["seq"], item.get("call_id") or ""

@@ -43,14 +43,18 @@ class CanonTables:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One record that shows a moment: its seq, the tool call it belongs to, and a short quotation from it."""
+    """One record that shows a moment: its seq, the tool call it belongs to, and a short quotation from it.
+
+    `run` is given where the record may lie in another process run than the moment's own.
+    """
 
     seq: int
     call_id: str | None = None
     quote: str | None = None
+    run: int | None = None
 
     def as_dict(self) -> dict[str, object]:
-        pairs = {"seq": self.seq, "call_id": self.call_id, "quote": self.quote}
+        pairs = {"seq": self.seq, "run": self.run, "call_id": self.call_id, "quote": self.quote}
         return {name: value for name, value in pairs.items() if value is not None}
 
 
@@ -126,15 +130,18 @@ def detection_row(moment: Moment, category: str, signal_type: SignalType, by: De
         "schema_version": by.schema_version,
         "model": by.model,
         "description": moment.description,
-        "evidence": evidence_json(moment.evidence),
+        "evidence": evidence_json(moment.evidence, moment.run),
     }
 
 
-def evidence_json(evidence: Iterable[Evidence]) -> str:
-    """The `evidence` column: a JSON list of {seq, call_id?, quote?} in seq order, each record once."""
-    unique = {(item.seq, item.call_id): item for item in evidence}
-    ordered = [unique[place].as_dict() for place in sorted(unique, key=lambda place: (place[0], place[1] or ""))]
-    return json.dumps(ordered, ensure_ascii=False)
+def evidence_json(evidence: Iterable[Evidence], run: int) -> str:
+    """The `evidence` column: a JSON list of {seq, run?, call_id?, quote?} in order, each record once.
+
+    `run` is written only where it is not that of the row.
+    """
+    placed = [replace(item, run=None if item.run == run else item.run) for item in evidence]
+    unique = {(item.run or 0, item.seq, item.call_id or ""): item for item in placed}
+    return json.dumps([unique[place].as_dict() for place in sorted(unique)], ensure_ascii=False)
 
 
 def one_line(text: str, limit: int) -> str:

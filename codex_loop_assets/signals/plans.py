@@ -17,9 +17,10 @@ _PLACE = ("thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occ
 
 @dataclass(frozen=True)
 class PlanVersion:
-    """One full statement of a plan: its steps (folded to lower case) and the status of each."""
+    """One full statement of a plan: its steps as written and folded to lower case, and the status of each."""
 
     place: dict[str, Any]
+    texts: tuple[str, ...]
     steps: tuple[str, ...]
     statuses: tuple[str, ...]
 
@@ -46,8 +47,11 @@ def plans_by_turn(canon: CanonTables) -> Iterator[list[PlanVersion]]:
 def _version(call: dict[str, Any]) -> PlanVersion | None:
     try:
         items = json.loads(call["arguments"] or "{}")["plan"]
-        pairs = [(" ".join(str(item["step"]).lower().split()), str(item["status"])) for item in items]
+        pairs = [(" ".join(str(item["step"]).split()), str(item["status"])) for item in items]
     except (ValueError, KeyError, TypeError):
         return None
+    if not pairs:
+        return None
+    texts, statuses = zip(*pairs, strict=True)
     place = {name: call[name] for name in _PLACE}
-    return PlanVersion(place, tuple(step for step, _ in pairs), tuple(status for _, status in pairs)) if pairs else None
+    return PlanVersion(place, texts, tuple(text.lower() for text in texts), statuses)

@@ -44,6 +44,8 @@ def test_any_failure_is_judged_without_an_error(command, code, output):
         ("if [ -f x ]; then make all; fi", "make all"),
         ("(cd web && pnpm install)", "pnpm install"),
         ("git ls-remote | rg release", "rg"),
+        ("perl -pi -e 's/\\r$//' scripts/setup.sh", "perl (inline)"),
+        ("bash -lc 'npm run build'", "npm run build"),
         ("python - <<'PY'\nimport sys\nPY", "python (inline)"),
     ],
 )

@@ -188,6 +188,8 @@ NEAR_MISSES: dict[str, list[Callable[[], Session]]] = {
     "file_churn": [
         lambda: edits(*[("", f"constant_{n} = {n}") for n in range(8)]),
         lambda: edits((A, B), (B, A)),
+        lambda: edits(("", "draft_a = 1"), ("", "draft_b = 2"), ("draft_a = 1", "final_a = 1"), ("", "more_c = 3"),
+                      ("draft_b = 2", "final_b = 2"), ("more_c = 3", "final_c = 3"), ("", "last_d = 4")),
         lambda: Session().ask().patch("a.py", A, B).ask().patch("a.py", B, A).ask().patch("a.py", A, B)
         .ask().patch("a.py", B, A).ask().patch("a.py", A, B),
     ],

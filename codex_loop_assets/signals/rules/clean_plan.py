@@ -54,7 +54,7 @@ def _clean(versions: list[PlanVersion], thresholds: Mapping[str, Any]) -> bool:
 
 def _moment(versions: list[PlanVersion]) -> Moment:
     first, last = versions[0].place, versions[-1].place
-    steps = "; ".join(show(step, first["thread_id"], 50) for step in versions[0].steps[:3])
+    steps = "; ".join(show(step, first["thread_id"], 50) for step in versions[0].texts[:3])
     return Moment(
         thread_id=first["thread_id"],
         run=first["run"],

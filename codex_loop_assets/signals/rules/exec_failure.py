@@ -12,7 +12,7 @@ import polars as pl
 
 from codex_loop_assets.signals.checks import CheckPatterns, with_checks
 from codex_loop_assets.signals.command_line import family
-from codex_loop_assets.signals.failures import FailurePatterns, excuse, telling_line
+from codex_loop_assets.signals.failures import FailurePatterns, excuse, plain_output, telling_line
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.quoting import show, show_command
 from codex_loop_assets.signals.reading import groups
@@ -208,7 +208,7 @@ def _thing(call: Mapping[str, Any]) -> str:
 
 
 def _missing_program(call: Mapping[str, Any]) -> str | None:
-    found = _MISSING.search((call["output"] or "")[:2_000]) if call["exit_code"] == 127 else None
+    found = _MISSING.search(plain_output(call["output"] or "")[:2_000]) if call["exit_code"] == 127 else None
     return (found[1] or found[2]) if found else None
 
 
@@ -219,7 +219,8 @@ def _moment(episode: _Episode, thresholds: Mapping[str, Any], patterns: FailureP
     mild = check or _missing_program(last) is not None
     severity = 1 + (count >= thresholds["strong_attempts"]) + (not episode.recovered and (count > 1 or not mild))
     evidence = [
-        Evidence(call["seq_end"], call["call_id"], _reason(call, patterns) or None) for call in episode.attempts
+        Evidence(call["seq_end"], call["call_id"], _reason(call, patterns) or None, call["run"])
+        for call in episode.attempts
     ]
     return Moment(
         thread_id=first["thread_id"],

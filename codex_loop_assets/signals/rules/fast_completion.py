@@ -82,15 +82,14 @@ def _sign_of_success(
     for step in reversed(after):
         if step["what"] in ("check_passed", "committed") or (step["what"] == "ran" and _runs(step["command"], written)):
             shown = "passed" if step["what"] == "check_passed" else "worked"
-            evidence = Evidence(step["seq_end"], step["call_id"], step["command"])
+            evidence = Evidence(step["seq_end"], step["call_id"], step["command"], step["run"])
             return evidence, f"`{show_command(step['command'], step['thread_id'], 80)}` {shown} after the last edit"
     for turn in reversed(later):
         words = turn["user_message"]
         after_edit = (turn["run"], turn["seq_start"]) > (last_edit["run"], last_edit["seq_start"])
         if after_edit and content.shown_by(words):
-            return Evidence(
-                turn["seq_start"], quote=words
-            ), f"the user then wrote “{show(words, turn['thread_id'], 80)}”"
+            evidence = Evidence(turn["seq_start"], quote=words, run=turn["run"])
+            return evidence, f"the user then wrote “{show(words, turn['thread_id'], 80)}”"
     return None
 
 
@@ -114,7 +113,7 @@ def _moment(asked: list[dict[str, Any]], steps: list[dict[str, Any]], sign: tupl
         description=f"Finished within {messages}: “{show(first['user_message'], first['thread_id'], 110)}”; {shown}",
         evidence=(
             Evidence(first["seq_start"], quote=first["user_message"]),
-            Evidence(edit["seq_start"], edit["call_id"]),
+            Evidence(edit["seq_start"], edit["call_id"], run=edit["run"]),
             evidence,
         ),
     )

@@ -21,7 +21,7 @@ from codex_loop_assets.signals.rules.rule import rule
     "an earlier patch of the same turn had added.",
     evidence="Every patch of the file in that turn.",
     near_misses=(
-        "many patches of different places in one file",
+        "many patches of different places in one file, with a correction here and there",
         "a long file added in parts",
         "one edit per request of the person",
         "edits by shell commands, which no record shows",
@@ -34,7 +34,8 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     for rows in groups(with_request(canon, patches, "seq_start"), "thread_id", "run", "request_seq"):
         for path, edits in edits_by_file(rows).items():
             reworked = _reworks(edits)
-            if len(edits) >= thresholds["minimum_edits"] and reworked >= thresholds["minimum_reworks"]:
+            enough = len(edits) >= thresholds["minimum_edits"] and reworked >= thresholds["minimum_reworks"]
+            if enough and reworked / (len(edits) - 1) >= thresholds["share_reworked"]:
                 moments.append(_moment(path, edits, reworked))
     return moments
 

@@ -44,7 +44,7 @@ def _rewritten(before: PlanVersion, after: PlanVersion, share_gone: float) -> bo
 
 def _moment(versions: list[PlanVersion], rewrites: list[PlanVersion]) -> Moment:
     first, last = versions[0].place, rewrites[-1].place
-    before, after = (show(one.steps[0], first["thread_id"], 60) for one in (versions[0], rewrites[-1]))
+    before, after = (show(one.texts[0], first["thread_id"], 60) for one in (versions[0], rewrites[-1]))
     return Moment(
         thread_id=first["thread_id"],
         run=first["run"],

@@ -74,5 +74,5 @@ def _moment(rows: list[dict[str, Any]], median_ms: float) -> Moment:
         confidence=0.6,
         description=f"The user approved {len(rows)} requests of the agent within seconds each (median "
         f"{median_ms / 1000:.0f} s) and refused none",
-        evidence=tuple(Evidence(row["asked_seq"], row["call_id"]) for row in rows),
+        evidence=tuple(Evidence(row["asked_seq"], row["call_id"], run=row["run"]) for row in rows),
     )

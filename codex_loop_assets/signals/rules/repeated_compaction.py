@@ -42,7 +42,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
                 confidence=0.9,
                 description=f"The conversation was compacted {len(rows)} times in one session, first"
                 + (during(first) or " before any request"),
-                evidence=tuple(Evidence(row["seq"]) for row in rows),
+                evidence=tuple(Evidence(row["seq"], run=row["run"]) for row in rows),
             )
         )
     return moments

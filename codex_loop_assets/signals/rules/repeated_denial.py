@@ -51,7 +51,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
                 severity=3,
                 confidence=0.95,
                 description=f"The user refused {len(calls)} requests of the agent in one session, among them {what}",
-                evidence=tuple(Evidence(call["seq_start"], call["call_id"]) for call in calls),
+                evidence=tuple(Evidence(call["seq_start"], call["call_id"], run=call["run"]) for call in calls),
             )
         )
     return moments

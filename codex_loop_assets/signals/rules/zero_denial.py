@@ -57,7 +57,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
                 description=f"The user granted all {len(calls)} approvals that the agent asked for: {what}"
                 if len(calls) > 1
                 else f"The user granted the only approval that the agent asked for: {what}",
-                evidence=tuple(Evidence(call["seq_start"], call["call_id"]) for call in calls),
+                evidence=tuple(Evidence(call["seq_start"], call["call_id"], run=call["run"]) for call in calls),
             )
         )
     return moments
