@@ -15,7 +15,7 @@ Kind = Literal[
 
 @dataclass
 class Fault:
-    """The next `times` requests to `path` (a glob) for which `when(body)` holds go wrong.
+    """Of the requests to `path` (a glob) for which `when(body)` holds, `skip` pass and the next `times` go wrong.
 
     status: an error answer. slow, slow_after: `seconds` pass before it is done, or after. drop: the connection closes,
     nothing was done. drop_after: it was done, then the connection closes. not_json, refusal, malformed, incomplete,
@@ -25,6 +25,8 @@ class Fault:
     kind: Kind
     path: str = "/v1/responses"
     times: int = 1
+    method: str = "*"
+    skip: int = 0
     status: int = 500
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -43,11 +45,16 @@ class Faults:
         with self._lock:
             self._faults.extend(faults)
 
-    def take(self, path: str, body: object) -> Fault | None:
+    def take(self, method: str, path: str, body: object) -> Fault | None:
         """The fault that this request meets, counted as used."""
         with self._lock:
             for fault in self._faults:
-                if fault.times > 0 and fnmatch(path, fault.path) and fault.when(body):
+                if fault.times <= 0 or not fnmatch(method, fault.method) or not fnmatch(path, fault.path):
+                    continue
+                if not fault.when(body):
+                    continue
+                fault.skip -= 1
+                if fault.skip < 0:
                     fault.times -= 1
                     return fault
         return None

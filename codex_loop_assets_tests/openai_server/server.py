@@ -64,7 +64,7 @@ class OpenAiServer:
 
     def _answer_line(self, body: dict) -> tuple[int, dict]:
         """One line of a batch."""
-        fault = self.faults.take("batch", body)
+        fault = self.faults.take("POST", "batch", body)
         if fault is not None and fault.kind == "status":
             return fault.status, error_body("The request failed.", fault.code)
         try:
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         multipart = (self.headers.get("Content-Type") or "").startswith("multipart/")
         body = json.loads(raw) if raw and not multipart else {}
-        fault = self.owner.faults.take(path, body)
+        fault = self.owner.faults.take(method, path, body)
         if fault is not None and self._fails(fault):
             return
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -72,11 +73,25 @@ def open_judge(
 SESSIONS = [friction("one"), session("two", "add a flag", "thank you so much"), session("three", "add a test")]
 
 
-def judge_then_wait(home: Path, environment: Mapping[str, str], done: Any) -> None:
-    """What a process does that is going to be killed: judge by batch, say that it is done, and stay."""
-    open_judge(home, environment, {**BATCH, "timeout_seconds": 60}).judge_many(SESSIONS, schema())
+def judge_then_wait(home: Path, environment: Mapping[str, str], done: Any, changes: Mapping[str, Any]) -> None:
+    """What a process does that is going to be killed: judge, say that it is done, and stay."""
+    open_judge(home, environment, changes).judge_many(SESSIONS, schema())
     done.set()
     time.sleep(600)
+
+
+def wait_and_kill(process: Any, until: Callable[[], bool]) -> None:
+    """Start a process and kill it (-9) as soon as `until()` holds."""
+    process.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not until() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert until(), "the process never came where it should be killed"
+    finally:
+        process.kill()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def reserve_often(ledger: Path, name: str, granted: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +21,7 @@ from codex_loop_assets_tests.signals.judges.llm_world import (
     judge_then_wait,
     open_judge,
     schema,
+    wait_and_kill,
 )
 
 
@@ -189,26 +188,25 @@ def test_no_transcript_is_left_behind_here_or_there(tmp_path, server):
 
 # Where the process is when it is killed: the server holds it there.
 HELD = {
-    "before the upload is done": Fault("slow", path="/v1/files", seconds=30),
-    "after the upload, before its answer": Fault("slow_after", path="/v1/files", seconds=30),
-    "before the batch is created": Fault("slow", path="/v1/batches", seconds=30, when=lambda body: bool(body)),
-    "after the batch is created, before its answer": Fault("slow_after", path="/v1/batches", seconds=30),
+    "before the upload is done": {"kind": "slow", "path": "/v1/files"},
+    "after the upload, before its answer": {"kind": "slow_after", "path": "/v1/files"},
+    "before the batch is created": {"kind": "slow", "path": "/v1/batches", "method": "POST"},
+    "after the batch is created, before its answer": {"kind": "slow_after", "path": "/v1/batches", "method": "POST"},
     "between submit and collect": None,
-    "while results are collected": Fault("slow", path="/v1/files/*/content", seconds=30),
-    "after results were removed at the provider": Fault("slow_after", path="/v1/files/file-*", times=1, seconds=30),
+    "collecting: before any result": {"kind": "slow", "path": "/v1/files/*/content"},
+    "collecting: between two result files": {"kind": "slow", "path": "/v1/files/*/content", "skip": 1},
+    "collecting: all filed, files being removed": {"kind": "slow_after", "path": "/v1/files/*", "method": "DELETE"},
 }
 
 
 @pytest.mark.parametrize("where", HELD)
 def test_a_kill_at_any_point_loses_nothing_and_buys_nothing_twice(tmp_path, where):
     with OpenAiServer(MODEL) as server:
-        collecting = where.startswith(("while", "after results"))
-        if collecting:
+        if where.startswith("collecting"):
             open_judge(tmp_path, server.environment, BATCH).judge_many(SESSIONS, schema())
-            server.batches.run()
+            server.batches.expire(keep=2)
         if HELD[where] is not None:
-            fault = HELD[where]
-            server.faults.add(Fault(fault.kind, fault.path, 1, seconds=20, when=fault.when))
+            server.faults.add(Fault(**HELD[where], seconds=20))
         kill_when_held(tmp_path, server, ends=HELD[where] is None)
         judge = open_judge(tmp_path, server.environment, BATCH)
         judge.judge_many(SESSIONS, schema())
@@ -220,21 +218,13 @@ def test_a_kill_at_any_point_loses_nothing_and_buys_nothing_twice(tmp_path, wher
             "positive_feedback",
         ]
         assert set(bought(server).values()) == {1} and len(bought(server)) == 3
-        running = [batch for batch in server.batches.batches.values() if batch["status"] != "completed"]
-        assert running == []
+        assert not [batch for batch in server.batches.batches.values() if batch["status"] == "validating"]
 
 
 def kill_when_held(home: Path, server: OpenAiServer, ends: bool) -> None:
     """Judge in a process of its own and kill it once the server holds it, or once it has done its work."""
     done = PROCESSES.Event()
-    process = PROCESSES.Process(target=judge_then_wait, args=(home, server.environment, done))
-    process.start()
-    try:
-        deadline = time.monotonic() + 60
-        while not (done.is_set() if ends else server.holding) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert done.is_set() == ends, "the process was not where it should be"
-    finally:
-        process.kill()
-        process.join()
-    assert process.exitcode == -signal.SIGKILL
+    changes = {**BATCH, "timeout_seconds": 60}
+    process = PROCESSES.Process(target=judge_then_wait, args=(home, server.environment, done, changes))
+    wait_and_kill(process, done.is_set if ends else lambda: server.holding)
+    assert done.is_set() == ends
