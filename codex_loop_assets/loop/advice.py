@@ -15,7 +15,15 @@ from codex_loop_assets.loop.excerpt import code
 
 _PLACE = re.compile(r"\{(\w+)(?:\.(count|total|sessions))?\}")
 _SEMANTIC = frozenset(
-    "repeated_rephrasing escalation_tone platform_confusion correction backtracking abandoned_task novel".split()
+    {
+        "repeated_rephrasing",
+        "escalation_tone",
+        "platform_confusion",
+        "correction",
+        "backtracking",
+        "abandoned_task",
+        "novel",
+    }
 )
 
 
@@ -45,8 +53,8 @@ def suggest(
 ) -> Advice:
     """Sentences for a category whose every placeholder the facts fill; at most `evidence.suggestions` of them.
 
-    `claim_id` gives the claim that proves a fact's count. Without any fitting sentence the advice is empty, and the checker
-    rejects it: no advice is better than advice that would fit any ticket.
+    `claim_id` gives the claim that proves a fact's count. Without any fitting sentence the advice is empty, and the
+    checker rejects it: no advice is better than advice that would fit any ticket.
     """
     approaches = settings["approach"]
     own = approaches.get(category or "", [])

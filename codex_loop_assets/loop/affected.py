@@ -3,7 +3,8 @@
 What belongs here: counting and the test. What does not: rates over time (`measure.trends`).
 
 A facet is named only when the difference is larger than chance would make it (Fisher's exact test, false discovery rate
-held by Benjamini and Hochberg's procedure over all values tested) and large enough to matter; otherwise the ticket says that no facet stands out.
+held by Benjamini and Hochberg's procedure over all values tested) and large enough to matter; otherwise the ticket
+says that no facet stands out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from codex_loop_assets.loop.excerpt import excerpt, literal
 
 @dataclass(frozen=True)
 class Facet:
-    """`column` = `value` in `affected` of `affected_total` sessions behind the cluster, `rest` of `rest_total` others."""
+    """`column` = `value` in `affected` of `affected_total` sessions behind the cluster, `rest` of `rest_total`
+    others."""
 
     column: str
     value: str
@@ -75,7 +77,8 @@ def query(evidence: Evidence, facet: Facet) -> str:
     return (
         f"{evidence.members_sql}\n"
         f"SELECT count(*) FILTER (WHERE hit AND {has}) || ' of ' || count(*) FILTER (WHERE hit)\n"
-        f"    || '; others ' || count(*) FILTER (WHERE NOT hit AND {has}) || ' of ' || count(*) FILTER (WHERE NOT hit)\n"
+        f"    || '; others ' || count(*) FILTER (WHERE NOT hit AND {has})\n"
+        "    || ' of ' || count(*) FILTER (WHERE NOT hit)\n"
         "FROM (SELECT *, thread_id IN (SELECT thread_id FROM s) AS hit FROM sessions WHERE NOT excluded) n"
     )
 

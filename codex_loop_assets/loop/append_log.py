@@ -17,8 +17,8 @@ from filelock import FileLock
 def read(path: Path) -> list[dict[str, Any]]:
     """Lines in the order of the file; [] where there is none.
 
-    A last line cut off by a kill never became an entry and is left out. A broken line elsewhere raises ValueError with its
-    number: a history with a hole would be read wrongly.
+    A last line cut off by a kill never became an entry and is left out. A broken line elsewhere raises ValueError
+    with its number: a history with a hole would be read wrongly.
     """
     if not path.is_file():
         return []

@@ -1,7 +1,7 @@
 """Small inline SVG drawings: sparklines, rate bars with their interval, funnel bars.
 
-What belongs here: numbers to shapes. What does not: colours (the style sheet has them, by class, for light and dark) and
-any text from a trace (labels are made of numbers only).
+What belongs here: numbers to shapes. What does not: colours (the style sheet has them, by class, for light and dark)
+and any text from a trace (labels are made of numbers only).
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def rate_bar(rate: float | None, low: float | None, high: float | None, kind: st
         whisker = f'<path class="whisker" d="M{a:.1f} 5H{b:.1f}M{a:.1f} 2.5V7.5M{b:.1f} 2.5V7.5"/>'
     return Markup(
         f'<svg class="rate {kind}" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect class="track" width="100" height="10" rx="1"/><rect class="fill" width="{100 * rate:.1f}" height="10" rx="1"/>'
+        '<rect class="track" width="100" height="10" rx="1"/>'
+        f'<rect class="fill" width="{100 * rate:.1f}" height="10" rx="1"/>'
         f"{whisker}</svg>"
     )
 
@@ -78,9 +79,11 @@ def trend_line(points: Sequence[tuple[str, float, float, float, bool]], what: st
         f'<circle cx="{at.split()[0]}" cy="{at.split()[1]}" r="2.4"{"" if point[4] else OPEN}/>'
         for at, point in zip(line, points, strict=True)
     )
-    summary = f"{what}, {points[0][0]} to {points[-1][0]}: last {points[-1][1]:.0%} ({points[-1][2]:.0%} to {points[-1][3]:.0%})"
+    day, rate, low, high, _ = points[-1]
+    summary = f"{what}, {points[0][0]} to {day}: last {rate:.0%} ({low:.0%} to {high:.0%})"
     return Markup(
         f'<svg class="trend {kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{Markup.escape(summary)}">'
-        f'<path class="band" d="M{"L".join(upper)}L{"L".join(reversed(lower))}Z"/><path class="line" d="M{"L".join(line)}"/>{dots}'
+        f'<path class="band" d="M{"L".join(upper)}L{"L".join(reversed(lower))}Z"/>'
+        f'<path class="line" d="M{"L".join(line)}"/>{dots}'
         f'<text x="{pad}" y="{pad + 6}">{top:.0%}</text></svg>'
     )

@@ -1,6 +1,7 @@
 """Claims of a ticket and the checker that runs them: every number a ticket states comes with the query that gives it.
 
-What belongs here: what a claim is, running it, and the verdict on a ticket. What does not: wording (`tickets`, `advice`).
+What belongs here: what a claim is, running it, and the verdict on a ticket. What does not: wording (`tickets`,
+`advice`).
 
 The ticket is computed with Polars; a claim's SQL is a second, independent route to the same number over the catalogue's
 views. A query that does not run, returns nothing, or another number rejects the ticket.
@@ -33,7 +34,8 @@ class Claim:
 
 
 class ClaimBook:
-    """Claims in the order in which a ticket first states them, numbered C1, C2, …; a statement made twice is one claim."""
+    """Claims in the order in which a ticket first states them, numbered C1, C2, …; a statement made twice is one
+    claim."""
 
     def __init__(self):
         self._claims: dict[tuple[str, Scalar], Claim] = {}

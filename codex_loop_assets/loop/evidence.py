@@ -7,7 +7,6 @@ not: what to make of it (`advice`), who is affected (`affected`), wording (`tick
 from __future__ import annotations
 
 import json
-import os.path
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -33,7 +32,8 @@ _TURNS = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """The records behind one cluster as of a day. `calls` and `turns` hold each record once, however many signals share it."""
+    """The records behind one cluster as of a day. `calls` and `turns` hold each record once, however many signals
+    share it."""
 
     cluster_id: str
     as_of: date
@@ -76,8 +76,8 @@ def gather(
 ) -> Evidence:
     """The evidence of a cluster on the newest day of its membership up to `as_of`.
 
-    `frames` holds cluster_members, signals, tool_calls, turns and sessions. `exemplar_ids` are the signals nearest to the
-    cluster's centre, the nearest first. A cluster without members gives empty frames.
+    `frames` holds cluster_members, signals, tool_calls, turns and sessions. `exemplar_ids` are the signals nearest to
+    the cluster's centre, the nearest first. A cluster without members gives empty frames.
     """
     members = frames["cluster_members"].filter((pl.col("cluster_id") == cluster_id) & (pl.col("dt") <= as_of))
     newest = members["dt"].max() or as_of
@@ -114,8 +114,9 @@ def _turns(signals: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:
 
 def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
     """The concrete things the evidence shares, by name: command (failing), denied_command, ran (any), error (a line of
-    output), message (a quoted record), path, category, repository, approval_policy, sandbox_policy. A fact that fewer than `facts.minimum` records share is left out; only `quotation`, the
-    start of a telling message, may be one person's."""
+    output), message (a quoted record), path, category, repository, approval_policy, sandbox_policy. A fact that fewer
+    than `facts.minimum` records share is left out; only `quotation`, the start of a telling message, may be one
+    person's."""
     wanted = settings["facts"]
     failed = evidence.calls.filter(pl.col("success").fill_null(True).not_() | (pl.col("exit_code").fill_null(0) != 0))
     denied = evidence.calls.filter(pl.col("approval").is_in(["denied", "abort"]).fill_null(False))
@@ -214,7 +215,7 @@ def program(command: str, settings: Mapping) -> str | None:
         return None
     words, wrapped = stages[0].split(), False
     while len(words) > 1 and (
-        words[0] in settings["wrappers"] or _ASSIGNMENT.match(words[0]) or wrapped and _OPTION.match(words[0])
+        words[0] in settings["wrappers"] or _ASSIGNMENT.match(words[0]) or (wrapped and _OPTION.match(words[0]))
     ):
         wrapped = wrapped or words[0] in settings["wrappers"]
         words = words[1:]
@@ -236,7 +237,7 @@ def _error_lines(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
                 groups.setdefault(re.sub(r"\d+", "0", line), Counter())[line] += 1
     counter: Counter[str] = Counter()
     for lines in groups.values():
-        common = os.path.commonprefix(list(lines))
+        common = _common_beginning(list(lines))
         if len(lines) > 1:
             common = re.sub(r"[\s\d:(=,'\"]+$", "", common)
         if len(common) >= shortest and pattern.search(common):
@@ -246,8 +247,15 @@ def _error_lines(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
     return counter
 
 
+def _common_beginning(lines: list[str]) -> str:
+    first, last = min(lines), max(lines)
+    same = (position for position, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1])
+    return first[: next(same, min(len(first), len(last)))]
+
+
 def _quotes(evidence: Evidence) -> Counter[str]:
-    """Quotations that the signals give as evidence. Those that JSON would write differently cannot be counted by text."""
+    """Quotations that the signals give as evidence. Those that JSON would write differently cannot be counted by
+    text."""
     counter: Counter[str] = Counter()
     for signal in evidence.signals.select("evidence", "thread_id").to_dicts():
         quotes = {record["quote"] for record in quotations(signal, limit=240) if record["quote"]}
@@ -260,7 +268,12 @@ def _messages(evidence: Evidence, settings: Mapping) -> Counter[str]:
     nearest = {signal_id: position for position, signal_id in enumerate(evidence.exemplar_ids)}
     ranked = sorted(
         evidence.signals.to_dicts(),
-        key=lambda row: (nearest.get(row["signal_id"], len(nearest)), -row["severity"], -row["confidence"], row["signal_id"]),
+        key=lambda row: (
+            nearest.get(row["signal_id"], len(nearest)),
+            -row["severity"],
+            -row["confidence"],
+            row["signal_id"],
+        ),
     )
     counter: Counter[str] = Counter()
     for weight, signal in enumerate(reversed(ranked), start=1):

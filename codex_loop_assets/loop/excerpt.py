@@ -41,8 +41,8 @@ def passage(text: str | None, thread_id: str | None, lines: int = 12, limit: int
 
 def escape(text: str) -> str:
     """Plain words for one place inside a Markdown line: what could start markup or a link is escaped, the rest stays
-    readable. `@name` and `#1` get a zero-width space, because GitHub links mentions after the Markdown has been rendered,
-    when the backslash is gone."""
+    readable. `@name` and `#1` get a zero-width space, because GitHub links mentions after the Markdown has been
+    rendered, when the backslash is gone."""
     flat = " ".join(_CONTROL.sub(" ", text).split())
     escaped = _INLINE.sub(r"\\\g<0>", flat)
     if _BLOCK_START.match(escaped):

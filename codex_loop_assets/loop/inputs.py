@@ -1,6 +1,7 @@
 """What pages are made from: the lake's tables and the observability of categories, with the views that pages share.
 
-What belongs here: selecting rows for a day or a thread. What does not: wording and layout (`sections`, `report`, `site`).
+What belongs here: selecting rows for a day or a thread. What does not: wording and layout (`sections`, `report`,
+`site`).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 What belongs here: statuses, their transitions, identity. What does not: the log's file (`ticket_log`), the wording
 (`tickets`), the statistics behind a proof (`verify`).
 
-A ticket is the same problem for as long as its cluster's lineage lives: growth, renaming, a merge or a split never make a
-second ticket of it. Statuses: new, escalating, fixing, verified, regressed, ignored, merged.
+A ticket is the same problem for as long as its cluster's lineage lives: growth, renaming, a merge or a split never
+make a second ticket of it. Statuses: new, escalating, fixing, verified, regressed, ignored, merged.
 """
 
 from __future__ import annotations
@@ -57,9 +57,14 @@ class Event:
     def from_dict(line: Mapping[str, Any]) -> Event:
         """Inverse of `as_dict`. Raises KeyError or ValueError for a line that is no event."""
         return Event(
-            line["ticket_id"], line["fingerprint"], date.fromisoformat(line["day"]), line["kind"], line["who"], line["reason"],
+            line["ticket_id"],
+            line["fingerprint"],
+            date.fromisoformat(line["day"]),
+            line["kind"],
+            line["who"],
+            line["reason"],
             line.get("data", {}),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,8 @@ def fingerprint(cluster_id: str, registry: pl.DataFrame, states: Mapping[str, St
     """Identity of the problem a cluster is about: the root of its lineage, or the cluster itself where a split left the
     lineage's ticket to another part.
 
-    Of several live clusters with one root the ticket stays with the root itself, else with the cluster it was about last
-    (or the heir of that), else with the largest.
+    Of several live clusters with one root the ticket stays with the root itself, else with the cluster it was about
+    last (or the heir of that), else with the largest.
     """
     row = registry.filter(pl.col("cluster_id") == cluster_id)
     if not row.height:
@@ -188,11 +193,11 @@ def _applied(state: State, event: Event) -> State:
 def advance(
     state: State | None, identity: str, seen: Observation, opening: str, settings: Mapping, title: str = ""
 ) -> list[Event]:
-    """Events that the day's evidence adds to a ticket. `opening` says why a ticket opens and `title` names it, where there
-    is none yet: a ticket keeps the title it was opened with.
+    """Events that the day's evidence adds to a ticket. `opening` says why a ticket opens and `title` names it, where
+    there is none yet: a ticket keeps the title it was opened with.
 
-    A rerun of the same day gives the same events. People's decisions (fixing, ignored) are never overruled by growth; an
-    ignored ticket wakes when its day has come, and a verified one when the problem comes back.
+    A rerun of the same day gives the same events. People's decisions (fixing, ignored) are never overruled by growth;
+    an ignored ticket wakes when its day has come, and a verified one when the problem comes back.
     """
     name = ticket_id(identity)
 

@@ -90,5 +90,10 @@ def _of_type(inputs: ReportInputs, sessions: pl.DataFrame, signals: pl.DataFrame
     exposed = counted.filter(pl.col("thread_id").is_in(pl.concat([could, found["thread_id"]]).unique().implode()))
     rate, low, high = sections.interval(hit.height, exposed.height)
     return {
-        "signals": found.height, "sessions": hit.height, "exposed": exposed.height, "rate": rate, "low": low, "high": high,
-    }  # fmt: skip
+        "signals": found.height,
+        "sessions": hit.height,
+        "exposed": exposed.height,
+        "rate": rate,
+        "low": low,
+        "high": high,
+    }

@@ -1,7 +1,7 @@
 """The review queue and what people's verdicts are worth: gold labels, agreement, precision.
 
-What belongs here: ranking what to ask, and folding the log of answers. What does not: asking (the command line), the log's
-file (`append_log`), deciding about proposals (`discovery.governance`).
+What belongs here: ranking what to ask, and folding the log of answers. What does not: asking (the command line), the
+log's file (`append_log`), deciding about proposals (`discovery.governance`).
 
 Most signals are asked about because the answer is uncertain and matters. A share is drawn by chance, since precision
 measured only on doubtful signals would be too low; only those count towards the scorecard.
@@ -31,8 +31,8 @@ Answer = Literal["accept", "reject", "skip"]
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to decide. `lines` are the redacted evidence; `why` says why it is asked (`uncertain`, `audit` or `open`);
-    `about` identifies what a verdict on it is about, also after the tables have been rebuilt."""
+    """One thing to decide. `lines` are the redacted evidence; `why` says why it is asked (`uncertain`, `audit` or
+    `open`); `about` identifies what a verdict on it is about, also after the tables have been rebuilt."""
 
     kind: Kind
     item_id: str
@@ -51,7 +51,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A person's answer about an item. The newest answer of a person about an item counts; `skip` counts for nothing."""
+    """A person's answer about an item. The newest answer of a person about an item counts; `skip` counts for
+    nothing."""
 
     kind: Kind
     item_id: str
@@ -65,9 +66,15 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """The line of the log."""
         content = {
-            "kind": self.kind, "item_id": self.item_id, "answer": self.answer, "who": self.who, "at": self.at,
-            "reason": self.reason, "why": self.why, "about": dict(self.about),
-        }  # fmt: skip
+            "kind": self.kind,
+            "item_id": self.item_id,
+            "answer": self.answer,
+            "who": self.who,
+            "at": self.at,
+            "reason": self.reason,
+            "why": self.why,
+            "about": dict(self.about),
+        }
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         return {"verdict_id": f"rev_{digest}", **content}
 
@@ -93,7 +100,9 @@ def queue(
     room = max(0, limits["limit"] - len(asked))
     by_chance = sorted((item for item in signals if item.why == "audit"), key=lambda item: _chance(item.item_id))
     audited = by_chance[: math.ceil(room * limits["audit_share"])]
-    doubtful = sorted((item for item in signals if item.why == "uncertain"), key=lambda item: (-item.score, item.item_id))
+    doubtful = sorted(
+        (item for item in signals if item.why == "uncertain"), key=lambda item: (-item.score, item.item_id)
+    )
     chosen = [*asked, *audited, *doubtful[: room - len(audited)]]
     return sorted(chosen, key=lambda item: (-item.score, item.kind, item.item_id))[: limits["limit"]]
 
@@ -123,12 +132,20 @@ def _signal(row: Mapping, limits: Mapping) -> Item:
     quotes = [record["quote"] for record in quotations(row, 240) if record["quote"]]
     place = {name: row[name] for name in ("thread_id", "run", "seq_start", "category", "type", "detector")}
     return Item(
-        "signal", row["signal_id"], f"{row['category']} ({row['type']}, {row['detector']})",
+        "signal",
+        row["signal_id"],
+        f"{row['category']} ({row['type']}, {row['detector']})",
         f"Is this {row['category'].replace('_', ' ')}?",
-        (excerpt(row["description"], row["thread_id"], 400), *quotes, f"session {row['thread_id']}, seq {row['seq_start']}"),
-        _doubt(row["confidence"]), min(1.0, impact), "audit" if _chance("draw " + row["signal_id"]) < limits["audit_share"] else "uncertain",
+        (
+            excerpt(row["description"], row["thread_id"], 400),
+            *quotes,
+            f"session {row['thread_id']}, seq {row['seq_start']}",
+        ),
+        _doubt(row["confidence"]),
+        min(1.0, impact),
+        "audit" if _chance("draw " + row["signal_id"]) < limits["audit_share"] else "uncertain",
         place,
-    )  # fmt: skip
+    )
 
 
 def _proposals(frames: Mapping[str, pl.DataFrame], limits: Mapping) -> list[Item]:
@@ -136,17 +153,23 @@ def _proposals(frames: Mapping[str, pl.DataFrame], limits: Mapping) -> list[Item
     newest = rows.filter((pl.col("dt") == rows["dt"].max()) & (pl.col("status") == "open")) if rows.height else rows
     return [
         Item(
-            "proposal", row["proposal_id"], f"Category {row['name']} ({row['type']})", "Should this be looked for from now on?",
+            "proposal",
+            row["proposal_id"],
+            f"Category {row['name']} ({row['type']})",
+            "Should this be looked for from now on?",
             (
                 excerpt(row["definition"], None, 400),
                 *(f"counts when: {excerpt(text, None, 200)}" for text in row["inclusion_criteria"]),
                 *(f"does not count when: {excerpt(text, None, 200)}" for text in row["exclusion_criteria"]),
                 f"{row['sample_count']} moments in {row['session_count']} sessions, confidence {row['confidence']:.2f}",
             ),
-            _doubt(row["confidence"]), limits["impact"]["proposal"], "open", {"cluster_id": row["cluster_id"]},
+            _doubt(row["confidence"]),
+            limits["impact"]["proposal"],
+            "open",
+            {"cluster_id": row["cluster_id"]},
         )
         for row in newest.to_dicts()
-    ]  # fmt: skip
+    ]
 
 
 def _tasks(frames: Mapping[str, pl.DataFrame], limits: Mapping) -> list[Item]:
@@ -156,26 +179,45 @@ def _tasks(frames: Mapping[str, pl.DataFrame], limits: Mapping) -> list[Item]:
     )
     return [
         Item(
-            "task", row["candidate_id"], f"Task {row['task_name']}", "Is this a fair task?",
-            (excerpt(row["instruction"], row["thread_id"], 400), f"checked by {row['verifier_kind']}: {excerpt(row['verifier_command'], row['thread_id'], 200)}", f"in doubt because: {excerpt(row['why'], row['thread_id'], 200)}"),
-            1.0, limits["impact"]["task"], "open", {"cluster_id": row["cluster_id"], "digest": row["digest"]},
+            "task",
+            row["candidate_id"],
+            f"Task {row['task_name']}",
+            "Is this a fair task?",
+            (
+                excerpt(row["instruction"], row["thread_id"], 400),
+                f"checked by {row['verifier_kind']}: {excerpt(row['verifier_command'], row['thread_id'], 200)}",
+                f"in doubt because: {excerpt(row['why'], row['thread_id'], 200)}",
+            ),
+            1.0,
+            limits["impact"]["task"],
+            "open",
+            {"cluster_id": row["cluster_id"], "digest": row["digest"]},
         )
         for row in tasks.to_dicts()
-    ]  # fmt: skip
+    ]
 
 
 def _tickets(frames: Mapping[str, pl.DataFrame], limits: Mapping) -> list[Item]:
     rows = frames["tickets"].filter(pl.col("status").is_in(["new", "escalating", "regressed"])).to_dicts()
     return [
         Item(
-            "ticket", row["ticket_id"], excerpt(row["title"], None, 120), "Is this worth fixing?",
-            (f"{row['status']}, {row['priority']}: {excerpt(row['reason'], None, 240)}",
-             f"{row['signal_count']} moments in {row['session_count']} sessions, {row['validated_tasks']} validated tasks",
-             f"text: {row['path']}"),
-            1.0, limits["impact"]["ticket"], "open", {"cluster_id": row["cluster_id"], "fingerprint": row["fingerprint"]},
+            "ticket",
+            row["ticket_id"],
+            excerpt(row["title"], None, 120),
+            "Is this worth fixing?",
+            (
+                f"{row['status']}, {row['priority']}: {excerpt(row['reason'], None, 240)}",
+                f"{row['signal_count']} moments in {row['session_count']} sessions",
+                f"{row['validated_tasks']} validated tasks",
+                f"text: {row['path']}",
+            ),
+            1.0,
+            limits["impact"]["ticket"],
+            "open",
+            {"cluster_id": row["cluster_id"], "fingerprint": row["fingerprint"]},
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def answer(item: Item, reply: Answer, who: str, at: str, reason: str) -> Verdict:
@@ -186,8 +228,8 @@ def answer(item: Item, reply: Answer, who: str, at: str, reason: str) -> Verdict
 
 
 def ticket_events(verdicts: Iterable[Verdict], today: date, settings: Mapping | None = None) -> list[life.Event]:
-    """Life events that verdicts on tickets mean: a rejected ticket is ignored for a while, an accepted one stays open and
-    has the acceptance in its history."""
+    """Life events that verdicts on tickets mean: a rejected ticket is ignored for a while, an accepted one stays open
+    and has the acceptance in its history."""
     limits = settings or section("review")
     until = (today + timedelta(days=limits["ignore_days"])).isoformat()
     events = []
@@ -195,7 +237,9 @@ def ticket_events(verdicts: Iterable[Verdict], today: date, settings: Mapping | 
         if verdict.kind != "ticket" or verdict.answer == "skip":
             continue
         kind, data = ("ignored", {"until": until}) if verdict.answer == "reject" else ("accepted", {})
-        events.append(life.Event(verdict.item_id, verdict.about["fingerprint"], today, kind, verdict.who, verdict.reason, data))
+        events.append(
+            life.Event(verdict.item_id, verdict.about["fingerprint"], today, kind, verdict.who, verdict.reason, data)
+        )
     return events
 
 
@@ -211,9 +255,16 @@ def gold_labels(verdicts: Iterable[Verdict]) -> pl.DataFrame:
     `accepted` is the majority; a tie is no label and null. `agreed` says that all who answered said the same.
     """
     schema = {
-        "thread_id": pl.String, "run": pl.Int32, "seq_start": pl.Int64, "category": pl.String, "detector": pl.String,
-        "accepted": pl.Boolean, "people": pl.Int32, "agreed": pl.Boolean, "drawn_by_chance": pl.Boolean,
-    }  # fmt: skip
+        "thread_id": pl.String,
+        "run": pl.Int32,
+        "seq_start": pl.Int64,
+        "category": pl.String,
+        "detector": pl.String,
+        "accepted": pl.Boolean,
+        "people": pl.Int32,
+        "agreed": pl.Boolean,
+        "drawn_by_chance": pl.Boolean,
+    }
     votes: dict[str, list[Verdict]] = {}
     for verdict in newest_answers(verdicts):
         if verdict.kind == "signal":
@@ -226,7 +277,8 @@ def gold_labels(verdicts: Iterable[Verdict]) -> pl.DataFrame:
         majority = None if 2 * yes == len(given) else 2 * yes > len(given)
         agreed = yes in (0, len(given))
         rows.append(
-            place | {"accepted": majority, "people": len(given), "agreed": agreed, "drawn_by_chance": given[0].why == "audit"}
+            place
+            | {"accepted": majority, "people": len(given), "agreed": agreed, "drawn_by_chance": given[0].why == "audit"}
         )
     return pl.DataFrame(rows, schema=schema)
 
@@ -258,9 +310,11 @@ def _pair(first: str, second: str, one: Mapping[str, str], other: Mapping[str, s
 
 
 def scorecard_rows(verdicts: Iterable[Verdict], signals: pl.DataFrame, bar: float) -> pl.DataFrame:
-    """Rows of `scorecard` with truth `reviewed`: the precision of each detector and category on signals drawn by chance.
+    """Rows of `scorecard` with truth `reviewed`: the precision of each detector and category on signals drawn by
+    chance.
 
-    Recall is null: people were shown what a detector found, not what it missed. `signals` gives the detectors' versions.
+    Recall is null: people were shown what a detector found, not what it missed. `signals` gives the detectors'
+    versions.
     """
     labels = gold_labels(verdicts).filter(pl.col("drawn_by_chance") & pl.col("accepted").is_not_null())
     if labels.is_empty():
@@ -274,14 +328,26 @@ def scorecard_rows(verdicts: Iterable[Verdict], signals: pl.DataFrame, bar: floa
         .join(versions, on="detector", how="left")
         .sort("detector", "category")
     )
-    low, high = proportion_confint(counts["true_positives"].to_numpy(), counts["n"].to_numpy(), alpha=0.05, method="wilson")
+    low, high = proportion_confint(
+        counts["true_positives"].to_numpy(), counts["n"].to_numpy(), alpha=0.05, method="wilson"
+    )
     rows = [
         {
-            "truth": "reviewed", "detector": row["detector"], "category": row["category"], "language": "all", "matching": "exact",
-            "true_positives": row["true_positives"], "false_positives": row["n"] - row["true_positives"], "false_negatives": 0,
-            "precision": row["true_positives"] / row["n"], "precision_low": float(a), "precision_high": float(b), "bar": bar,
-            "above_bar": row["true_positives"] / row["n"] >= bar, "detector_version": row["detector_version"] or "unknown",
+            "truth": "reviewed",
+            "detector": row["detector"],
+            "category": row["category"],
+            "language": "all",
+            "matching": "exact",
+            "true_positives": row["true_positives"],
+            "false_positives": row["n"] - row["true_positives"],
+            "false_negatives": 0,
+            "precision": row["true_positives"] / row["n"],
+            "precision_low": float(a),
+            "precision_high": float(b),
+            "bar": bar,
+            "above_bar": row["true_positives"] / row["n"] >= bar,
+            "detector_version": row["detector_version"] or "unknown",
         }
         for row, a, b in zip(counts.to_dicts(), low, high, strict=True)
-    ]  # fmt: skip
+    ]
     return TABLES["scorecard"].frame(rows)

@@ -44,12 +44,20 @@ def categories(inputs: ReportInputs, sessions: pl.DataFrame, signals: pl.DataFra
         rate, low, high = interval(hits, total)
         rows.append(
             {
-                "category": category, "kind": kind, "sessions": hits, "exposed": total, "signals": found.height,
-                "rate": rate, "low": low, "high": high, "severity": found["severity"].mean(),
-                "bar": charts.rate_bar(rate, low, high, kind), "spark": _history(inputs, "category", category, day, kind),
+                "category": category,
+                "kind": kind,
+                "sessions": hits,
+                "exposed": total,
+                "signals": found.height,
+                "rate": rate,
+                "low": low,
+                "high": high,
+                "severity": found["severity"].mean(),
+                "bar": charts.rate_bar(rate, low, high, kind),
+                "spark": _history(inputs, "category", category, day, kind),
                 "examples": [_example(row, inputs) for row in _examples(found, inputs)],
             }
-        )  # fmt: skip
+        )
     return sorted(rows, key=lambda row: (row["kind"] != "friction", -row["sessions"], -row["signals"], row["category"]))
 
 
@@ -89,13 +97,19 @@ def unseen(inputs: ReportInputs, sessions: pl.DataFrame, rows: list[dict]) -> li
 
 def coverage(spines: pl.DataFrame) -> dict:
     """The ledger: sources by status, lines by fate, and every source that was not simply read, with its reason."""
-    by_status = spines.group_by("status").agg(n=pl.len(), lines=pl.col("lines").sum()).sort("n", "status", descending=[True, False])
+    by_status = (
+        spines.group_by("status")
+        .agg(n=pl.len(), lines=pl.col("lines").sum())
+        .sort("n", "status", descending=[True, False])
+    )
     skipped: dict[str, int] = {}
     for text in spines["skipped"].to_list():
         for reason, count in json.loads(text).items():
             skipped[reason] = skipped.get(reason, 0) + count
     lines = {name: int(spines[name].sum()) for name in ("lines", "lines_read", "lines_skipped", "lines_torn")}
-    remarks = spines.filter((pl.col("status") != "ingested") | pl.col("reason").is_not_null() | (pl.col("lines_torn") > 0))
+    remarks = spines.filter(
+        (pl.col("status") != "ingested") | pl.col("reason").is_not_null() | (pl.col("lines_torn") > 0)
+    )
     return {
         "sources": spines.height,
         "statuses": by_status.to_dicts(),
@@ -179,7 +193,9 @@ def _cluster(row: dict, signals: dict[str, dict], ticket: dict | None, inputs: R
 
 def proposals(inputs: ReportInputs, day: date) -> list[dict]:
     """Proposed categories as of the day, open ones first."""
-    rows = inputs.state_on("schema_proposals", day).sort("status", "confidence", "proposal_id", descending=[False, True, False])
+    rows = inputs.state_on("schema_proposals", day).sort(
+        "status", "confidence", "proposal_id", descending=[False, True, False]
+    )
     ordered = sorted(rows.to_dicts(), key=lambda row: row["status"] != "open")
     return [
         {
@@ -196,12 +212,23 @@ def proposals(inputs: ReportInputs, day: date) -> list[dict]:
 
 def tickets(inputs: ReportInputs) -> list[dict]:
     """Tickets, open ones first by priority; those that were not opened come last, with the reason."""
-    rank = {"regressed": 0, "escalating": 1, "new": 2, "fixing": 3, "verified": 4, "ignored": 5, "merged": 6, "not_opened": 7}
+    rank = {
+        "regressed": 0,
+        "escalating": 1,
+        "new": 2,
+        "fixing": 3,
+        "verified": 4,
+        "ignored": 5,
+        "merged": 6,
+        "not_opened": 7,
+    }
     rows = [
         {**row, "title": excerpt(row["title"], None, 120), "reason": excerpt(row["reason"], None, 220)}
         for row in inputs.table("tickets").to_dicts()
     ]
-    return sorted(rows, key=lambda row: (rank.get(row["status"], 9), row["priority"], -row["signal_count"], row["ticket_id"]))
+    return sorted(
+        rows, key=lambda row: (rank.get(row["status"], 9), row["priority"], -row["signal_count"], row["ticket_id"])
+    )
 
 
 def funnel(inputs: ReportInputs) -> dict:
@@ -221,7 +248,12 @@ def funnel(inputs: ReportInputs) -> dict:
         ("task built", built),
         ("validated", by_status.get("validated", 0)),
     ]
-    lost = candidates.filter(pl.col("stage") != "built").group_by("reason").len().sort("len", "reason", descending=[True, False])
+    lost = (
+        candidates.filter(pl.col("stage") != "built")
+        .group_by("reason")
+        .len()
+        .sort("len", "reason", descending=[True, False])
+    )
     top = max(1, steps[0][1])
     return {
         "steps": [{"name": name, "count": count, "bar": charts.share_bar(count / top)} for name, count in steps],
@@ -234,7 +266,10 @@ def scorecard(inputs: ReportInputs) -> list[dict]:
     """Detectors on labelled data, by truth set and category."""
     rows = inputs.table("scorecard").filter(pl.col("language") == "all")
     shown = rows.sort("truth", "category", "detector", "matching").to_dicts()
-    return [row | {"bar_svg": charts.rate_bar(row["precision"], row["precision_low"], row["precision_high"], "plain")} for row in shown]
+    return [
+        row | {"bar_svg": charts.rate_bar(row["precision"], row["precision_low"], row["precision_high"], "plain")}
+        for row in shown
+    ]
 
 
 def spending(coverage_rows: pl.DataFrame, eval_runs: pl.DataFrame) -> dict:

@@ -1,9 +1,10 @@
 """The static site: days, clusters, tickets, session transcripts, scorecards, coverage, funnel and cost.
 
-What belongs here: which pages there are and how they link. What does not: their parts (`sections`, `transcript`, `report`).
+What belongs here: which pages there are and how they link. What does not: their parts (`sections`, `transcript`,
+`report`).
 
-Every page works from a file, without network or script. Nothing is dropped in silence: where a limit leaves pages out, the
-page that would link to them says how many.
+Every page works from a file, without network or script. Nothing is dropped in silence: where a limit leaves pages
+out, the page that would link to them says how many.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def build(inputs: ReportInputs) -> dict[str, str]:
     page("index.html", "overview.html.j2", "index.html", _overview(inputs, days, clusters))
     page("days.html", "days.html.j2", "days.html", {"days": _day_rows(inputs, days)})
     for position, day in enumerate(days):
-        page(f"days/{day}.html", "day.html.j2", "days.html", day_values(inputs, day) | {"pager": _pager(days, position)})
+        page(
+            f"days/{day}.html", "day.html.j2", "days.html", day_values(inputs, day) | {"pager": _pager(days, position)}
+        )
     page("clusters.html", "clusters.html.j2", "clusters.html", {"clusters": clusters, "day": newest})
     for cluster in clusters:
         values = _cluster_values(inputs, cluster, newest)
@@ -62,7 +65,12 @@ def build(inputs: ReportInputs) -> dict[str, str]:
         if ticket["status"] != "not_opened":
             text = inputs.ticket_texts.get(ticket["ticket_id"])
             body = ticket_html(text) if text else None
-            page(f"tickets/{ticket['ticket_id']}.html", "ticket.html.j2", "tickets.html", {"ticket": ticket, "body": body})
+            page(
+                f"tickets/{ticket['ticket_id']}.html",
+                "ticket.html.j2",
+                "tickets.html",
+                {"ticket": ticket, "body": body},
+            )
     page("sessions.html", "sessions.html.j2", "sessions.html", _session_list(inputs, pages))
     for thread_id, path in pages.items():
         page(path, "session.html.j2", "sessions.html", _session_values(inputs, thread_id))
@@ -108,14 +116,18 @@ def _overview(inputs: ReportInputs, days: list[date], clusters: list[dict]) -> d
     rates = inputs.table("trends")
     tickets = sections.tickets(inputs)
     sessions, signals = inputs.table("sessions"), inputs.table("signals")
-    found = trends.alerts(
-        rates,
-        inputs.table("clusters"),
-        inputs.table("judge_coverage"),
-        set(inputs.table("daily_report")["dt"].to_list()) or set(days),
-        days[-1],
-        inputs.settings,
-    ) if days else []  # fmt: skip
+    found = (
+        trends.alerts(
+            rates,
+            inputs.table("clusters"),
+            inputs.table("judge_coverage"),
+            set(inputs.table("daily_report")["dt"].to_list()) or set(days),
+            days[-1],
+            inputs.settings,
+        )
+        if days
+        else []
+    )
     return {
         "days": days,
         "sessions": sessions.height,
@@ -134,7 +146,10 @@ def _overview(inputs: ReportInputs, days: list[date], clusters: list[dict]) -> d
 
 def _line(rates: pl.DataFrame, kind: str, name: str, colour: str):
     rows = rates.filter(
-        (pl.col("kind") == kind) & (pl.col("name") == name) & (pl.col("cli_version") == "all") & (pl.col("model") == "all")
+        (pl.col("kind") == kind)
+        & (pl.col("name") == name)
+        & (pl.col("cli_version") == "all")
+        & (pl.col("model") == "all")
     ).sort("dt")
     points = [
         (str(row["dt"]), row["rate"], row["rate_low"], row["rate_high"], row["settled"])
@@ -146,7 +161,9 @@ def _line(rates: pl.DataFrame, kind: str, name: str, colour: str):
 def _day_rows(inputs: ReportInputs, days: list[date]) -> list[dict]:
     sessions = inputs.table("sessions").with_columns(dt=pl.col("started_at").dt.date())
     signals = inputs.table("signals").join(sessions.select("thread_id", "dt"), on="thread_id")
-    per_day = {row["dt"]: row for row in sessions.group_by("dt").agg(n=pl.len(), human=pl.col("human").sum()).to_dicts()}
+    per_day = {
+        row["dt"]: row for row in sessions.group_by("dt").agg(n=pl.len(), human=pl.col("human").sum()).to_dicts()
+    }
     counts = {(row["dt"], row["type"]): row["len"] for row in signals.group_by("dt", "type").len().to_dicts()}
     return [
         {
@@ -174,7 +191,10 @@ def _cluster_values(inputs: ReportInputs, cluster: dict, day: date) -> dict[str,
         "members": [
             {
                 "text": excerpt(row["description"], row["thread_id"], 240),
-                **{name: row[name] for name in ("thread_id", "category", "severity", "arrived", "detector", "occurred_at")},
+                **{
+                    name: row[name]
+                    for name in ("thread_id", "category", "severity", "arrived", "detector", "occurred_at")
+                },
                 "seq": row["seq_start"],
             }
             for row in newest.head(200).to_dicts()
@@ -188,13 +208,18 @@ def _cluster_values(inputs: ReportInputs, cluster: dict, day: date) -> dict[str,
 
 def _session_list(inputs: ReportInputs, pages: Mapping[str, str]) -> dict[str, Any]:
     signals = inputs.table("signals")
-    counts = {(row["thread_id"], row["type"]): row["len"] for row in signals.group_by("thread_id", "type").len().to_dicts()}
+    counts = {
+        (row["thread_id"], row["type"]): row["len"] for row in signals.group_by("thread_id", "type").len().to_dicts()
+    }
     chosen = inputs.table("sessions").filter(pl.col("thread_id").is_in(list(pages)))
     rows = chosen.sort(["started_at", "thread_id"], descending=[True, False], nulls_last=True).to_dicts()
     return {
         "rows": [
             {
-                **{name: row[name] for name in ("thread_id", "started_at", "turn_count", "outcome", "human", "excluded")},
+                **{
+                    name: row[name]
+                    for name in ("thread_id", "started_at", "turn_count", "outcome", "human", "excluded")
+                },
                 "repository": excerpt(row["repository"], row["thread_id"], 40),
                 "friction": counts.get((row["thread_id"], "friction"), 0),
                 "delight": counts.get((row["thread_id"], "delight"), 0),
@@ -210,7 +235,9 @@ def _session_values(inputs: ReportInputs, thread_id: str) -> dict[str, Any]:
         return inputs.table(name).filter(pl.col("thread_id") == thread_id)
 
     session = rows("sessions").row(0, named=True)
-    values = transcript.session_values(session, rows("turns"), rows("tool_calls"), rows("signals"), inputs.settings["site"])
+    values = transcript.session_values(
+        session, rows("turns"), rows("tool_calls"), rows("signals"), inputs.settings["site"]
+    )
     return values | {"sources": rows("spines").to_dicts()}
 
 

@@ -42,31 +42,35 @@ class Parts:
 def render(parts: Parts, settings: Mapping) -> str:
     """The ticket as Markdown."""
     occurred = parts.evidence.signals["occurred_at"].drop_nulls()
-    return environment().get_template("ticket.md.j2").render(
-        row=parts.row,
-        title=escape(parts.row["title"]),
-        reason=escape(excerpt(parts.row["reason"], None)),
-        description=escape(excerpt(parts.cluster["description"], None, 400)),
-        category=parts.cluster["top_category"],
-        terms=[code(excerpt(term, None, 60)) for term in parts.cluster["terms"][:6]],
-        first=occurred.min().date() if len(occurred) else None,
-        last=occurred.max().date() if len(occurred) else None,
-        numbers=parts.numbers,
-        facets=parts.facets,
-        compared=parts.frames["sessions"].filter(~pl.col("excluded")).height,
-        steps=steps(parts, settings["evidence"]),
-        pointers=[_pointer(signal, settings["evidence"]) for signal in parts.pointers],
-        resolved=parts.resolved,
-        hidden=parts.evidence.signals.height - len(parts.pointers),
-        tasks=parts.tasks,
-        commands=commands(parts.row, parts.cluster["cluster_id"]),
-        advice=parts.advice,
-        findings=parts.findings,
-        claims=parts.claims,
-        code=code,
-        block=block,
-        escape=escape,
-    )  # fmt: skip
+    return (
+        environment()
+        .get_template("ticket.md.j2")
+        .render(
+            row=parts.row,
+            title=escape(parts.row["title"]),
+            reason=escape(excerpt(parts.row["reason"], None)),
+            description=escape(excerpt(parts.cluster["description"], None, 400)),
+            category=parts.cluster["top_category"],
+            terms=[code(excerpt(term, None, 60)) for term in parts.cluster["terms"][:6]],
+            first=occurred.min().date() if len(occurred) else None,
+            last=occurred.max().date() if len(occurred) else None,
+            numbers=parts.numbers,
+            facets=parts.facets,
+            compared=parts.frames["sessions"].filter(~pl.col("excluded")).height,
+            steps=steps(parts, settings["evidence"]),
+            pointers=[_pointer(signal, settings["evidence"]) for signal in parts.pointers],
+            resolved=parts.resolved,
+            hidden=parts.evidence.signals.height - len(parts.pointers),
+            tasks=parts.tasks,
+            commands=commands(parts.row, parts.cluster["cluster_id"]),
+            advice=parts.advice,
+            findings=parts.findings,
+            claims=parts.claims,
+            code=code,
+            block=block,
+            escape=escape,
+        )
+    )
 
 
 def commands(row: Mapping, cluster_id: str) -> list[tuple[str, str]]:

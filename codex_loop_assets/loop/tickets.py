@@ -1,7 +1,7 @@
 """From a cluster to a ticket: row, Markdown, claims, and the life events of the day.
 
-What belongs here: when a ticket opens, its parts and its wording. What does not: evidence (`evidence`, `affected`), advice
-(`advice`), life (`life`), the check of claims (`claims`), where tickets are sent (`sinks`).
+What belongs here: when a ticket opens, its parts and its wording. What does not: evidence (`evidence`, `affected`),
+advice (`advice`), life (`life`), the check of claims (`claims`), where tickets are sent (`sinks`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,17 @@ from codex_loop_assets.settings import section
 from codex_loop_assets.tables import TABLES
 
 NEEDED = (
-    "clusters", "cluster_members", "cluster_registry", "signals", "sessions", "turns", "tool_calls", "harbor_datasets",
-    "task_validations", "scorecard",
-)  # fmt: skip
+    "clusters",
+    "cluster_members",
+    "cluster_registry",
+    "signals",
+    "sessions",
+    "turns",
+    "tool_calls",
+    "harbor_datasets",
+    "task_validations",
+    "scorecard",
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,9 @@ def build(
 ) -> Ticket:
     """The ticket of a cluster as of `today`.
 
-    `frames` holds the tables of NEEDED; the newest cluster state up to `today` counts. `log` is the whole ticket log. `force`
-    opens a ticket that the thresholds would not (a person asked for it). Raises KeyError for a cluster never seen.
+    `frames` holds the tables of NEEDED; the newest cluster state up to `today` counts. `log` is the whole ticket log.
+    `force` opens a ticket that the thresholds would not (a person asked for it). Raises KeyError for a cluster never
+    seen.
     """
     settings = settings or section("tickets")
     cluster = newest_state(cluster_id, frames["clusters"], today)
@@ -71,9 +80,8 @@ def build(
     shared = facts(evidence, settings)
     name = _title(cluster, shared, settings)
     blocked = None if force or state else refusal(cluster, evidence, tasks, frames["scorecard"], settings)
-    events = (
-        [] if blocked else life.advance(state, identity, _observation(evidence, today), _opening(cluster), settings)
-    )
+    seen = _observation(evidence, today)
+    events = [] if blocked else life.advance(state, identity, seen, _opening(cluster), settings, name)
     after = life.fold([*_history(log, identity), *events]).get(life.ticket_id(identity))
     subject = _Subject(cluster, evidence, shared, tasks, identity, after, name)
     return _assembled(subject, frames, blocked, events, today, settings)
@@ -81,7 +89,8 @@ def build(
 
 @dataclass(frozen=True)
 class _Subject:
-    """What a ticket is about: the cluster, its evidence, the facts it shares, its tasks, and the ticket's state if any."""
+    """What a ticket is about: the cluster, its evidence, the facts it shares, its tasks, and the ticket's state if
+    any."""
 
     cluster: Mapping
     evidence: Evidence
@@ -120,7 +129,10 @@ def refusal(
         )
     trusted = _trusted(evidence.signals, scorecard, limits)
     if trusted.height < limits["minimum_signals"]:
-        return f"only {trusted.height} signals come from detectors that reach their precision bar or, unmeasured, are confident"
+        return (
+            f"only {trusted.height} signals come from detectors that reach their precision bar or, unmeasured, are"
+            " confident"
+        )
     return None
 
 
@@ -165,7 +177,8 @@ def _observation(evidence: Evidence, today: date) -> life.Observation:
 
 
 def _merged(cluster, identity, state, registry, states, today) -> Ticket:
-    """A merged cluster's own ticket closes as part of the heir's; where both are one ticket, the heir's partition has it."""
+    """A merged cluster's own ticket closes as part of the heir's; where both are one ticket, the heir's partition has
+    it."""
     heir = registry.filter(pl.col("cluster_id") == cluster["cluster_id"])["heir_id"].to_list()
     heir_identity = life.fingerprint(heir[0] if heir else cluster["merged_into"], registry, states)
     if state is None or heir_identity == identity:
@@ -174,11 +187,21 @@ def _merged(cluster, identity, state, registry, states, today) -> Ticket:
     reason = events[0].reason if events else state.reason
     name = state.title or _title(cluster, {}, section("tickets"))
     row = {
-        "ticket_id": state.ticket_id, "cluster_id": cluster["cluster_id"], "fingerprint": identity, "title": name,
-        "status": "merged", "reason": reason, "priority": "P3", "labels": [], "signal_count": cluster["size"],
-        "session_count": cluster["session_count"], "validated_tasks": 0, "path": f"tickets/{state.ticket_id}.md",
-        "opened_on": state.opened_on, "updated_on": events[0].day if events else state.updated_on,
-    }  # fmt: skip
+        "ticket_id": state.ticket_id,
+        "cluster_id": cluster["cluster_id"],
+        "fingerprint": identity,
+        "title": name,
+        "status": "merged",
+        "reason": reason,
+        "priority": "P3",
+        "labels": [],
+        "signal_count": cluster["size"],
+        "session_count": cluster["session_count"],
+        "validated_tasks": 0,
+        "path": f"tickets/{state.ticket_id}.md",
+        "opened_on": state.opened_on,
+        "updated_on": events[0].day if events else state.updated_on,
+    }
     text = f"# {escape(name)}\n\nClosed: {escape(reason)}.\n"
     return Ticket(TABLES["tickets"].frame([row]), text, name, tuple(events), (), Advice((), "templates"), ())
 
@@ -188,8 +211,10 @@ def _title(cluster: Mapping, shared: Mapping[str, Fact], settings: Mapping) -> s
     return name[:1].upper() + name[1:] if name == excerpt(cluster["label"], None, 110) else name
 
 
-def _assembled(subject: _Subject, frames, blocked: str | None, events: list[life.Event], today: date, settings) -> Ticket:
-    cluster, evidence, state = subject.cluster, subject.evidence, subject.state
+def _assembled(
+    subject: _Subject, frames, blocked: str | None, events: list[life.Event], today: date, settings
+) -> Ticket:
+    cluster, evidence = subject.cluster, subject.evidence
     book = ClaimBook()
     numbers = _numbers(evidence, subject.tasks, book)
     facets = [
@@ -233,9 +258,11 @@ def _row(subject: _Subject, numbers: Mapping[str, Claim], blocked: str | None, t
 
 def _tasks(cluster_id: str, frames: Mapping[str, pl.DataFrame]) -> list[dict]:
     """Built tasks of the cluster with the verdict of their validation (`unvalidated` where none was made)."""
-    verdicts = frames["task_validations"].filter(pl.col("check") == "verdict").select(
-        "cluster_id", "candidate_id", verdict="status", verdict_reason="reason"
-    )  # fmt: skip
+    verdicts = (
+        frames["task_validations"]
+        .filter(pl.col("check") == "verdict")
+        .select("cluster_id", "candidate_id", verdict="status", verdict_reason="reason")
+    )
     built = frames["harbor_datasets"].filter((pl.col("cluster_id") == cluster_id) & (pl.col("stage") == "built"))
     joined = built.join(verdicts, on=["cluster_id", "candidate_id"], how="left")
     filled = joined.with_columns(
@@ -249,9 +276,13 @@ def _numbers(evidence: Evidence, tasks: list[dict], book: ClaimBook) -> dict[str
     behind = "n.thread_id IN (SELECT thread_id FROM s)"
     return {
         "signals": book.add("signals", f"{members}\nSELECT count(*) FROM s", signals.height),
-        "sessions": book.add("sessions", f"{members}\nSELECT count(DISTINCT thread_id) FROM s", signals["thread_id"].n_unique()),
+        "sessions": book.add(
+            "sessions", f"{members}\nSELECT count(DISTINCT thread_id) FROM s", signals["thread_id"].n_unique()
+        ),
         "homes": book.add(
-            "Codex homes", f"{members}\nSELECT count(DISTINCT n.home) FROM sessions n WHERE {behind}", evidence.sessions["home"].n_unique()
+            "Codex homes",
+            f"{members}\nSELECT count(DISTINCT n.home) FROM sessions n WHERE {behind}",
+            evidence.sessions["home"].n_unique(),
         ),
         "repositories": book.add(
             "repositories",
@@ -266,11 +297,12 @@ def _numbers(evidence: Evidence, tasks: list[dict], book: ClaimBook) -> dict[str
         "validated": book.add(
             "validated tasks",
             "SELECT count(*) FROM task_validations v JOIN harbor_datasets d USING (cluster_id, candidate_id)\n"
-            f"WHERE v.cluster_id = {literal(evidence.cluster_id)} AND v.\"check\" = 'verdict' AND v.status = 'validated'"
+            f"WHERE v.cluster_id = {literal(evidence.cluster_id)} AND v.\"check\" = 'verdict'"
+            " AND v.status = 'validated'"
             " AND d.stage = 'built'",
             sum(task["verdict"] == "validated" for task in tasks),
         ),
-    }  # fmt: skip
+    }
 
 
 def _listed(cluster: Mapping, evidence: Evidence, shown: int) -> list[dict]:

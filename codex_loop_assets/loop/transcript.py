@@ -17,7 +17,8 @@ from codex_loop_assets.loop.excerpt import excerpt, passage
 def session_values(
     session: Mapping[str, Any], turns: pl.DataFrame, calls: pl.DataFrame, signals: pl.DataFrame, settings: Mapping
 ) -> dict[str, Any]:
-    """What the transcript template shows. `settings` is the section `site`; what is cut is counted, never dropped in silence.
+    """What the transcript template shows. `settings` is the section `site`; what is cut is counted, never dropped in
+    silence.
 
     A signal stands in the last turn that begins at or before it; one before the first turn stands at the top.
     """

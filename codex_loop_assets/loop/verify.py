@@ -3,8 +3,9 @@
 What belongs here: the rule and its explanation. What does not: the statistics of trials (`measure.statistics`), running
 trials (`resources.harbor`), the ticket's statuses (`life`).
 
-The friction that gave birth to the task is the first endpoint, reward the guard: a change that earns the reward while the
-friction stays has not solved the problem, and one that removes the friction by no longer solving the task has not either.
+The friction that gave birth to the task is the first endpoint, reward the guard: a change that earns the reward while
+the friction stays has not solved the problem, and one that removes the friction by no longer solving the task has not
+either.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Period:
-    """A share of sessions in production: of `exposed` sessions in which the problem could be seen, `affected` show it."""
+    """A share of sessions in production: of `exposed` sessions in which the problem could be seen, `affected` show
+    it."""
 
     name: str
     affected: int
@@ -54,8 +56,8 @@ class Period:
 
 @dataclass(frozen=True)
 class Production:
-    """Before and after a change, and by release; `difference` is after minus before with its 95 % interval, None where a
-    side has too few sessions to say anything."""
+    """Before and after a change, and by release; `difference` is after minus before with its 95 % interval, None
+    where a side has too few sessions to say anything."""
 
     since: date
     before: Period
@@ -78,7 +80,9 @@ class Verdict:
 
     def markdown(self) -> str:
         """The verdict for people: the rule's reason, then every comparison with its numbers."""
-        return environment().get_template("verdict.md.j2").render(verdict=self, code=code, escape=escape, excerpt=excerpt)
+        return (
+            environment().get_template("verdict.md.j2").render(verdict=self, code=code, escape=escape, excerpt=excerpt)
+        )
 
 
 def decide(
@@ -92,8 +96,9 @@ def decide(
     """The verdict on a ticket. `comparisons` maps target, neighbour and delight_guard to rows of `regressions`.
 
     Closes when the target's friction (or, where no trial could show it, its reward) improves, its reward does not get
-    worse, no neighbour and no guard gets worse, and production does not say otherwise. Reopens a verified ticket when the
-    same evidence now speaks against it. Everything else keeps the ticket as it is, and the reason says what is missing.
+    worse, no neighbour and no guard gets worse, and production does not say otherwise. Reopens a verified ticket when
+    the same evidence now speaks against it. Everything else keeps the ticket as it is, and the reason says what is
+    missing.
     """
     rule = (settings or section("tickets"))["verify"]
     checks = tuple(
@@ -114,7 +119,13 @@ def decide(
     else:
         outcome, reason = "close", "; ".join(check.message for check in checks if check.effect == "helps")
     event = life.Event(
-        state.ticket_id, state.fingerprint, today, _EVENT[outcome], life.SYSTEM, reason, {"comparisons": _digest(checks)}
+        state.ticket_id,
+        state.fingerprint,
+        today,
+        _EVENT[outcome],
+        life.SYSTEM,
+        reason,
+        {"comparisons": _digest(checks)},
     )
     return Verdict(outcome, reason, checks, production, event)
 
@@ -130,7 +141,9 @@ def _check(role: str, row: Mapping[str, Any], rule: Mapping) -> Check:
         return Check(role, row, "harms", f"{name} got worse ({numbers})")
     if row["verdict"] == "improved" and significant and role == "target":
         if row["tasks"] < rule["minimum_tasks"]:
-            return Check(role, row, "undecided", f"{name}: only {row['tasks']} paired tasks, {rule['minimum_tasks']} needed")
+            return Check(
+                role, row, "undecided", f"{name}: only {row['tasks']} paired tasks, {rule['minimum_tasks']} needed"
+            )
         return Check(role, row, "helps", f"{name} improved ({numbers})")
     if row["verdict"] == "not_enough_data":
         return Check(role, row, "undecided", f"{name}: not enough data ({excerpt(row['reason'], None, 160)})")
@@ -140,7 +153,8 @@ def _check(role: str, row: Mapping[str, Any], rule: Mapping) -> Check:
 
 
 def _contradiction(row: Mapping[str, Any]) -> str | None:
-    """A verdict that its own interval does not support is not believed. For friction, down is better; for reward, up."""
+    """A verdict that its own interval does not support is not believed. For friction, down is better; for reward,
+    up."""
     if row["verdict"] not in {"improved", "regressed"} or row["interval_low"] is None or row["interval_high"] is None:
         return None
     up = (row["verdict"] == "improved") == (row["endpoint"] == REWARD)
@@ -151,7 +165,9 @@ def _contradiction(row: Mapping[str, Any]) -> str | None:
 def _numbers(row: Mapping[str, Any]) -> str:
     if row["difference"] is None:
         return f"{row['tasks']} tasks"
-    interval = "no interval" if row["interval_low"] is None else f"{row['interval_low']:+.2f} to {row['interval_high']:+.2f}"
+    interval = (
+        "no interval" if row["interval_low"] is None else f"{row['interval_low']:+.2f} to {row['interval_high']:+.2f}"
+    )
     p = "" if row["p_adjusted"] is None else f", adjusted p {row['p_adjusted']:.3g}"
     return f"{row['difference']:+.2f}, 95 % interval {interval}{p}, {row['tasks']} tasks × {row['repeats']:g} repeats"
 
@@ -178,8 +194,8 @@ def _production_worse(production: Production | None) -> str | None:
     if production is None or production.low is None or production.low <= 0:
         return None
     return (
-        f"production got worse since {production.since}: {production.before.affected} of {production.before.exposed} sessions"
-        f" before, {production.after.affected} of {production.after.exposed} after"
+        f"production got worse since {production.since}: {production.before.affected} of"
+        f" {production.before.exposed} sessions before, {production.after.affected} of {production.after.exposed} after"
     )
 
 
@@ -193,8 +209,9 @@ def production_change(
 ) -> Production:
     """The problem's rate in production before and after `since`, and by release after it.
 
-    `affected` are thread ids with a signal of the cluster, `exposed` those in which its categories could be seen; excluded
-    sessions count on neither side. The day of the change itself belongs to neither side: half of it had the change.
+    `affected` are thread ids with a signal of the cluster, `exposed` those in which its categories could be seen;
+    excluded sessions count on neither side. The day of the change itself belongs to neither side: half of it had the
+    change.
     """
     rule = (settings or section("tickets"))["verify"]
     window = timedelta(days=rule["production_days"])
@@ -222,7 +239,9 @@ def _period(name: str, frame: pl.DataFrame) -> Period:
     return Period(name, affected, exposed, float(low), float(high))
 
 
-def _difference(before: pl.DataFrame, after: pl.DataFrame, minimum: int) -> tuple[float | None, float | None, float | None]:
+def _difference(
+    before: pl.DataFrame, after: pl.DataFrame, minimum: int
+) -> tuple[float | None, float | None, float | None]:
     if min(before.height, after.height) < max(1, minimum):
         return None, None, None
     from statsmodels.stats.proportion import confint_proportions_2indep

@@ -3,9 +3,9 @@
 What belongs here: counting exposure and occurrence per day, settledness, alerts. What does not: evaluation results
 (`statistics`), drawing (`loop.charts`).
 
-A rate is a share of sessions, not of signals: ten failures in one session are one session with failures. A session counts
-on every day on which something happened in it. A session in which a category cannot be seen (a record without approvals
-has no refusals) is in neither part of the fraction.
+A rate is a share of sessions, not of signals: ten failures in one session are one session with failures. A session
+counts on every day on which something happened in it. A session in which a category cannot be seen (a record without
+approvals has no refusals) is in neither part of the fraction.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def compute(
 ) -> pl.DataFrame:
     """The `trends` table.
 
-    `exposure` has a row (thread_id, category) for every category that a session could show at all. `members` are the rows
-    of `cluster_members` of the newest day. Excluded sessions count nowhere. Days without a session have no row.
+    `exposure` has a row (thread_id, category) for every category that a session could show at all. `members` are the
+    rows of `cluster_members` of the newest day. Excluded sessions count nowhere. Days without a session have no row.
     """
     counted = sessions.filter(~pl.col("excluded")).select(
         "thread_id", "started_at", pl.col("cli_version").fill_null("unknown"), pl.col("model").fill_null("unknown")
@@ -54,11 +54,15 @@ def compute(
     occurred = _occurrences(signals, counted, active_days)
     names = _names(signals, exposure, members)
     exposed = active_days.join(names.select("thread_id", "kind", "name").unique(), on="thread_id")
-    seen = occurred.join(_moment_names(signals, members), on="signal_id").select("thread_id", "dt", "kind", "name", "signal_id")
+    seen = occurred.join(_moment_names(signals, members), on="signal_id").select(
+        "thread_id", "dt", "kind", "name", "signal_id"
+    )
     # A detector may find what the table of observability calls unseeable; the moment then proves that it could be seen.
     exposed = pl.concat([exposed, seen.join(active_days, on=["thread_id", "dt"]).select(exposed.columns)]).unique()
     counts = seen.group_by("thread_id", "dt", "kind", "name").agg(signals=pl.col("signal_id").n_unique())
-    rows = exposed.join(counts, on=["thread_id", "dt", "kind", "name"], how="left").with_columns(pl.col("signals").fill_null(0))
+    rows = exposed.join(counts, on=["thread_id", "dt", "kind", "name"], how="left").with_columns(
+        pl.col("signals").fill_null(0)
+    )
     totals = pl.concat([_totals(rows, facets) for facets in ({}, {"cli_version"}, {"model"})])
     settled = _settled(sessions, spines, judge_coverage, active_days)
     joined = totals.join(settled, on="dt", how="left").with_columns(pl.col("settled").fill_null(True))
@@ -84,7 +88,8 @@ def _occurrences(signals: pl.DataFrame, sessions: pl.DataFrame, active_days: pl.
     dated = joined.select("signal_id", "thread_id", dt=pl.coalesce("day", "start")).drop_nulls()
     known = dated.join(active_days.select("thread_id", "dt"), on=["thread_id", "dt"], how="semi")
     elsewhere = dated.join(active_days.select("thread_id", "dt"), on=["thread_id", "dt"], how="anti")
-    # A moment after midnight, in a turn that began before it, belongs to the newest day on which its session had a turn.
+    # A moment after midnight, in a turn that began before it, belongs to the newest day on which its session had a
+    # turn.
     nearest = (
         elsewhere.join(active_days.select("thread_id", active="dt"), on="thread_id")
         .filter(pl.col("active") <= pl.col("dt"))
@@ -107,7 +112,8 @@ def _moment_names(signals: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
 
 
 def _names(signals: pl.DataFrame, exposure: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
-    """(thread_id, kind, name) that each session could show: a cluster or type where any of its categories could be seen."""
+    """(thread_id, kind, name) that each session could show: a cluster or type where any of its categories could be
+    seen."""
     categories = signals.select("signal_id", "category", "type")
     of_cluster = members.filter(pl.col("cluster_id").is_not_null()).join(categories, on="signal_id")
     groups = pl.concat(
@@ -183,7 +189,12 @@ def alerts(
         (pl.col("status") == "live") & (pl.col("born") > today - timedelta(days=limits["new_pattern_days"]))
     ).sort("size", "cluster_id", descending=[True, False])
     found += [
-        Alert("new_pattern", row["born"], row["cluster_id"], f"{row['label']}: {row['size']} signals in {row['session_count']} sessions")
+        Alert(
+            "new_pattern",
+            row["born"],
+            row["cluster_id"],
+            f"{row['label']}: {row['size']} signals in {row['session_count']} sessions",
+        )
         for row in born.to_dicts()
     ]
     return found
@@ -213,6 +224,11 @@ def _unsettled(trends: pl.DataFrame, today: date, limits: Mapping) -> list[Alert
 def _failed(judge_coverage: pl.DataFrame, today: date) -> list[Alert]:
     failed = judge_coverage.filter(pl.col("status") == "failed").group_by("detector").agg(n=pl.len()).sort("detector")
     return [
-        Alert("failed_judging", today, row["detector"], f"{row['detector']} failed on {row['n']} sessions; nothing is known about them")
+        Alert(
+            "failed_judging",
+            today,
+            row["detector"],
+            f"{row['detector']} failed on {row['n']} sessions; nothing is known about them",
+        )
         for row in failed.to_dicts()
     ]

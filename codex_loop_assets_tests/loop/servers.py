@@ -1,4 +1,5 @@
-"""Local servers that keep to the protocols of GitHub's issues API and of Slack's incoming webhooks, for tests of sinks."""
+"""Local servers that keep to the protocols of GitHub's issues API and of Slack's incoming webhooks, for tests of
+sinks."""
 
 from __future__ import annotations
 
@@ -87,14 +88,17 @@ class GitHubHandler(BaseHTTPRequestHandler):
     def _answer(self, status, value, headers=None):
         content = json.dumps(value).encode()
         self.send_response(status)
-        for name, text in ({"Content-Type": "application/json", "Content-Length": str(len(content))} | (headers or {})).items():
+        for name, text in (
+            {"Content-Type": "application/json", "Content-Length": str(len(content))} | (headers or {})
+        ).items():
             self.send_header(name, text)
         self.end_headers()
         self.wfile.write(content)
 
 
 class SlackHandler(BaseHTTPRequestHandler):
-    """POST with a JSON message of `text` and `blocks`: 200 `ok`, or 400 `invalid_payload`, `invalid_blocks`, 404 `no_service`."""
+    """POST with a JSON message of `text` and `blocks`: 200 `ok`, or 400 `invalid_payload`, `invalid_blocks`, 404
+    `no_service`."""
 
     def log_message(self, *_):
         pass

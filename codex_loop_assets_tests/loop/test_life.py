@@ -55,15 +55,15 @@ def test_news_is_not_an_escalation():
 
 def test_a_problem_that_returns_after_its_proof_reopens():
     proof = DAY + timedelta(days=10)
-    log = replay(days(10), proof) + [event("verified", proof)]
-    back = days(10) + ((proof + timedelta(days=5), "late"),)
+    log = [*replay(days(10), proof), event("verified", proof)]
+    back = (*days(10), (proof + timedelta(days=5), "late"))
     log = replay(back, proof + timedelta(days=6), log, first=proof + timedelta(days=1))
     assert state(log).status == "regressed" and "1 session(s)" in state(log).reason
 
 
 def test_silence_after_the_proof_keeps_it_verified():
     proof = DAY + timedelta(days=10)
-    log = replay(days(10), proof) + [event("verified", proof)]
+    log = [*replay(days(10), proof), event("verified", proof)]
     log = replay(days(10), proof + timedelta(days=30), log, first=proof + timedelta(days=1))
     assert state(log).status == "verified"
 
@@ -92,7 +92,8 @@ def test_an_older_day_replayed_changes_nothing():
 def registry(*rows):
     full = [
         {
-            "cluster_id": name, "heir_id": heir, "lineage_root": root, "type": "friction", "label": "", "status": status,
+            "cluster_id": name, "heir_id": heir, "lineage_root": root, "type": "friction", "label": "",
+            "status": status,
             "size": size, "action": "", "fingerprint": "", "as_of": DAY,
         }
         for name, heir, root, status, size in rows
@@ -116,7 +117,9 @@ def test_the_part_that_holds_the_ticket_keeps_it_when_the_other_outgrows_it():
     assert life.fingerprint("b", split, held) == "a" and life.fingerprint("c", split, held) == "c"
 
 
-KINDS = st.sampled_from(["opened", "escalated", "calmed", "fixing", "verified", "regressed", "ignored", "merged", "noted"])
+KINDS = st.sampled_from(
+    ["opened", "escalated", "calmed", "fixing", "verified", "regressed", "ignored", "merged", "noted"]
+)
 
 
 @given(st.lists(st.tuples(KINDS, st.integers(0, 30)), max_size=20), st.randoms())

@@ -129,7 +129,12 @@ def test_text_of_a_trace_is_never_markup():
 def test_a_secret_reaches_no_page():
     secret = "gh" + "p_" + "a1B2c3D4e5F6g7H8i9J0" + "k1L2m3N4o5P6q7R8"
     frames = world.frames()
-    for table, column in [("turns", "user_message"), ("turns", "final_message"), ("tool_calls", "command"), ("tool_calls", "output")]:
+    for table, column in [
+        ("turns", "user_message"),
+        ("turns", "final_message"),
+        ("tool_calls", "command"),
+        ("tool_calls", "output"),
+    ]:
         frames[table] = frames[table].with_columns(pl.lit(f"token {secret} here").alias(column))
     frames["signals"] = frames["signals"].with_columns(description=pl.lit(f"used {secret}"))
     frames["clusters"] = frames["clusters"].with_columns(label=pl.lit(f"pushes with {secret}"), terms=pl.lit([secret]))

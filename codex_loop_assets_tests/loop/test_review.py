@@ -21,14 +21,23 @@ def queue(verdicts=(), who="ada", settings=SETTINGS):
 
 def ticket_row():
     return {
-        "ticket_id": "tkt_1", "cluster_id": world.CLUSTER, "fingerprint": world.CLUSTER, "title": "Pytest fails", "status": "new",
-        "reason": "frequent", "priority": "P1", "labels": [], "signal_count": 10, "session_count": 10, "validated_tasks": 1,
+        "ticket_id": "tkt_1", "cluster_id": world.CLUSTER, "fingerprint": world.CLUSTER, "title": "Pytest fails",
+        "status": "new",
+        "reason": "frequent", "priority": "P1", "labels": [], "signal_count": 10, "session_count": 10,
+        "validated_tasks": 1,
         "path": "tickets/tkt_1.md", "opened_on": world.TODAY, "updated_on": world.TODAY,
     }  # fmt: skip
 
 
 def verdict(item_id, answer="accept", who="ada", why="audit", at="2026-03-14T10:00:00+00:00", category="exec_failure"):
-    about = {"thread_id": "t", "run": 0, "seq_start": 5, "category": category, "type": "friction", "detector": "mechanical"}
+    about = {
+        "thread_id": "t",
+        "run": 0,
+        "seq_start": 5,
+        "category": category,
+        "type": "friction",
+        "detector": "mechanical",
+    }
     return review.Verdict("signal", item_id, answer, who, at, "because", why, about)
 
 

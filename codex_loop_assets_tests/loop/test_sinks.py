@@ -17,7 +17,8 @@ TOKEN = "local-test"
 
 def ticket(number=1, status="new", **more):
     fields = {
-        "ticket_id": f"tkt_{number:012x}", "title": f"Problem {number}", "body": "# Problem\n\ntext\n", "status": status,
+        "ticket_id": f"tkt_{number:012x}", "title": f"Problem {number}", "body": "# Problem\n\ntext\n",
+        "status": status,
         "priority": "P1", "labels": ("codex-loop",), "reason": "frequent",
     }  # fmt: skip
     return Outgoing(**fields | more)

@@ -34,11 +34,16 @@ def test_a_ticket_states_problem_evidence_dataset_and_a_specific_approach():
 
 def test_errors_that_differ_in_a_number_are_one_error():
     frames = world.frames()
-    port = pl.lit("Error: listen EADDRINUSE: address already in use :::") + (pl.int_range(pl.len()) % 7 + 3000).cast(pl.String)
+    port = pl.lit("Error: listen EADDRINUSE: address already in use :::") + (pl.int_range(pl.len()) % 7 + 3000).cast(
+        pl.String
+    )
     frames["tool_calls"] = frames["tool_calls"].with_columns(output=port)
     ticket = build(frames)
     assert ticket.findings == ()
-    assert "20 of 20 failing calls end in `Error: listen EADDRINUSE: address already in use`" in ticket.advice.suggestions[0].text
+    assert (
+        "20 of 20 failing calls end in `Error: listen EADDRINUSE: address already in use`"
+        in ticket.advice.suggestions[0].text
+    )
 
 
 def test_a_ticket_keeps_the_title_it_was_opened_with():

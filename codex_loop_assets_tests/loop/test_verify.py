@@ -22,7 +22,8 @@ def state(status="fixing"):
 def row(endpoint="reward", verdict="improved", difference=0.5, low=0.2, high=0.8, p=0.01, tasks=8, **more):
     return {
         "cluster_id": "clu_1", "dataset": "d", "baseline_arm": "old", "candidate_arm": "new", "endpoint": endpoint,
-        "verdict": verdict, "reason": "", "difference": difference, "interval_low": low, "interval_high": high, "p_value": p,
+        "verdict": verdict, "reason": "", "difference": difference, "interval_low": low, "interval_high": high,
+        "p_value": p,
         "p_adjusted": p, "minimum_detectable_effect": 0.3, "tasks": tasks, "repeats": 3.0, "excluded_infrastructure": 1,
         "quarantined_flaky": 0, **more,
     }  # fmt: skip

@@ -42,10 +42,13 @@ def turn(number: int, day: date, failing: bool) -> dict:
     words = "run the tests of <b>shop</b> and fix `what` fails | # now" if failing else "describe the API in the docs"
     return {
         "thread_id": thread(number), "run": 0, "turn_id": "1", "seq_start": 3, "seq_end": 12, "occurred_at": at(day),
-        "ended_at": at(day, 9, 5), "turn_index": 0, "user_message": words, "final_message": "Done.", "end_state": "completed",
+        "ended_at": at(day, 9, 5), "turn_index": 0, "user_message": words, "final_message": "Done.",
+        "end_state": "completed",
         "model": "gpt-5.2", "approval_policy": "on-request", "sandbox_policy": "workspace-write", "source": "rollout",
-        "kind": "prompt", "human": True, "rolled_back": False, "interrupted": False, "undone": False, "compaction_count": 0,
-        "tool_call_count": 2, "failed_tool_call_count": 2 if failing else 0, "duration_ms": 300_000, "total_tokens": 1200,
+        "kind": "prompt", "human": True, "rolled_back": False, "interrupted": False, "undone": False,
+        "compaction_count": 0,
+        "tool_call_count": 2, "failed_tool_call_count": 2 if failing else 0, "duration_ms": 300_000,
+        "total_tokens": 1200,
     }  # fmt: skip
 
 
@@ -65,8 +68,10 @@ def signal(number: int, day: date, category: str = "exec_failure", kind: str = "
         "signal_id": signal_id(thread(number), 0, 5, category), "thread_id": thread(number), "run": 0, "turn_id": "1",
         "call_id": f"call_{number}_5", "seq_start": 5, "seq_end": 8, "occurred_at": at(day), "type": kind,
         "category": category, "severity": 3 if number % 3 == 0 else 2, "confidence": 0.9, "detector": "mechanical",
-        "detector_version": "1", "schema_version": "s1", "description": "pytest fails twice because a plugin is missing",
-        "evidence": json.dumps([{"seq": 5, "call_id": f"call_{number}_5", "quote": ERROR}]), "detectors": ["mechanical"],
+        "detector_version": "1", "schema_version": "s1",
+        "description": "pytest fails twice because a plugin is missing",
+        "evidence": json.dumps([{"seq": 5, "call_id": f"call_{number}_5", "quote": ERROR}]),
+        "detectors": ["mechanical"],
     }  # fmt: skip
 
 
@@ -90,7 +95,8 @@ def frames(today: date = TODAY, affected: int = 10) -> dict[str, pl.DataFrame]:
         "judge_coverage": [coverage(number) for number in numbers],
         "clusters": [cluster(today, affected)],
         "cluster_members": [member(row, today) for row in signals],
-        "cluster_events": [{"dt": FIRST + timedelta(days=3), "kind": "birth", "cluster_id": CLUSTER, "other_id": "", "overlap": 0.0, "size": 4}],
+        "cluster_events": [{"dt": FIRST + timedelta(days=3), "kind": "birth", "cluster_id": CLUSTER, "other_id": "",
+        "overlap": 0.0, "size": 4}],
         "cluster_registry": [registry_row(today, affected)],
         "schema_proposals": [proposal(today)],
         "harbor_datasets": [task(number) for number in (1, 2)] + [lost_candidate()],
@@ -122,9 +128,12 @@ def coverage(number: int) -> dict:
 
 def cluster(today: date, size: int) -> dict:
     return {
-        "dt": today, "cluster_id": CLUSTER, "type": "friction", "label": "pytest fails: plugin missing", "label_from": "local",
-        "description": "pytest fails twice because a plugin is missing", "size": size, "severity": 2.3, "status": "live",
-        "parent_ids": [], "born": FIRST + timedelta(days=3), "last_arrival": today, "session_count": size, "user_count": 2,
+        "dt": today, "cluster_id": CLUSTER, "type": "friction", "label": "pytest fails: plugin missing",
+        "label_from": "local",
+        "description": "pytest fails twice because a plugin is missing", "size": size, "severity": 2.3,
+        "status": "live",
+        "parent_ids": [], "born": FIRST + timedelta(days=3), "last_arrival": today, "session_count": size,
+        "user_count": 2,
         "repository_count": 1, "top_category": "exec_failure", "terms": ["pytest", "plugin"],
         "exemplar_ids": [signal_id(thread(1), 0, 5, "exec_failure")], "counterexample_ids": [], "facets": "{}",
         "trend": json.dumps([1, 0, 2, 1, 3, 1, 2]), "cohesion": 0.9, "action": "create_ticket",
@@ -146,17 +155,22 @@ def registry_row(today: date, size: int) -> dict:
 
 def proposal(today: date) -> dict:
     return {
-        "dt": today, "proposal_id": "proposal_1", "cluster_id": CLUSTER, "name": "missing_test_plugin", "type": "friction",
-        "definition": "A test run fails because a plugin is not installed.", "inclusion_criteria": ["an import of a plugin fails"],
-        "exclusion_criteria": ["a test fails"], "severity_rule": "2, 3 when repeated", "recommended_action": "create_ticket",
-        "positives": "[]", "hard_negatives": "[]", "overlap": "{}", "backtest": "{}", "sample_count": 10, "session_count": 10,
+        "dt": today, "proposal_id": "proposal_1", "cluster_id": CLUSTER, "name": "missing_test_plugin",
+        "type": "friction",
+        "definition": "A test run fails because a plugin is not installed.",
+        "inclusion_criteria": ["an import of a plugin fails"],
+        "exclusion_criteria": ["a test fails"], "severity_rule": "2, 3 when repeated",
+        "recommended_action": "create_ticket",
+        "positives": "[]", "hard_negatives": "[]", "overlap": "{}", "backtest": "{}", "sample_count": 10,
+        "session_count": 10,
         "confidence": 0.8, "confidence_reasons": ["cohesive"], "status": "open",
     }  # fmt: skip
 
 
 def task(number: int) -> dict:
     return {
-        "cluster_id": CLUSTER, "candidate_id": f"cand_{number}", "signal_ids": [], "thread_id": thread(number), "run": 0,
+        "cluster_id": CLUSTER, "candidate_id": f"cand_{number}", "signal_ids": [], "thread_id": thread(number),
+        "run": 0,
         "seq_start": 3, "seq_end": 12, "stage": "built", "reason": "", "task_name": f"codex-loop/shop-{number}",
         "task_dir": f"harbor/datasets/{CLUSTER}/shop-{number}", "dataset_dir": f"harbor/datasets/{CLUSTER}",
         "digest": "sha256:0", "environment_kind": "hermetic", "verifier_kind": "command", "solution_from": "session",
@@ -166,17 +180,22 @@ def task(number: int) -> dict:
 
 
 def lost_candidate() -> dict:
-    return {"cluster_id": CLUSTER, "candidate_id": "cand_3", "signal_ids": [], "thread_id": thread(3), "stage": "segment",
+    return {"cluster_id": CLUSTER, "candidate_id": "cand_3", "signal_ids": [], "thread_id": thread(3),
+        "stage": "segment",
             "reason": "no command failed before and passed after"}  # fmt: skip
 
 
 def verdict(number: int, status: str) -> dict:
-    return {"cluster_id": CLUSTER, "candidate_id": f"cand_{number}", "digest": "sha256:0", "check": "verdict", "attempt": 0,
+    return {"cluster_id": CLUSTER, "candidate_id": f"cand_{number}", "digest": "sha256:0", "check": "verdict",
+        "attempt": 0,
             "status": status, "reason": "nop 0, oracle 1" if status == "validated" else "repeats disagree"}  # fmt: skip
 
 
 def score(category: str, precision: float, above: bool) -> dict:
-    return {"truth": "planted_fixtures", "detector": "mechanical", "category": category, "language": "all", "matching": "exact",
-            "true_positives": 19, "false_positives": 1, "false_negatives": 2, "precision": precision, "precision_low": precision - 0.1,
-            "precision_high": min(1.0, precision + 0.04), "recall": 0.9, "recall_low": 0.8, "recall_high": 0.95, "f1": 0.92,
+    return {"truth": "planted_fixtures", "detector": "mechanical", "category": category, "language": "all",
+        "matching": "exact",
+            "true_positives": 19, "false_positives": 1, "false_negatives": 2, "precision": precision,
+            "precision_low": precision - 0.1,
+            "precision_high": min(1.0, precision + 0.04), "recall": 0.9, "recall_low": 0.8, "recall_high": 0.95,
+            "f1": 0.92,
             "bar": 0.8, "above_bar": above, "detector_version": "1"}  # fmt: skip

@@ -1,4 +1,5 @@
-"""Laws of trends: shares of sessions that could show it, on the day it happened, with honest intervals and settledness."""
+"""Laws of trends: shares of sessions that could show it, on the day it happened, with honest intervals and
+settledness."""
 
 from __future__ import annotations
 
@@ -91,7 +92,9 @@ def test_a_moment_after_midnight_belongs_to_the_turn_that_began_before():
 
 def test_versions_and_models_add_up_to_all():
     table = compute(world.frames())
-    versions = table.filter((pl.col("kind") == "category") & (pl.col("cli_version") != "all") & (pl.col("model") == "all"))
+    versions = table.filter(
+        (pl.col("kind") == "category") & (pl.col("cli_version") != "all") & (pl.col("model") == "all")
+    )
     summed = versions.group_by("dt", "name").agg(pl.col("exposed_sessions", "sessions_with", "signals").sum())
     total = table.filter((pl.col("kind") == "category") & (pl.col("cli_version") == "all") & (pl.col("model") == "all"))
     assert summed.sort("dt", "name").equals(total.select(summed.columns).sort("dt", "name"))
@@ -156,5 +159,7 @@ def test_rates_lie_in_their_intervals_and_no_session_counts_twice(affected, unex
     table = compute(frames, seen)
     assert (table["sessions_with"] <= table["exposed_sessions"]).all()
     assert ((table["rate_low"] <= table["rate"] + 1e-12) & (table["rate"] <= table["rate_high"] + 1e-12)).all()
-    totals = table.filter((pl.col("kind") == "category") & (pl.col("cli_version") == "all") & (pl.col("model") == "all"))
+    totals = table.filter(
+        (pl.col("kind") == "category") & (pl.col("cli_version") == "all") & (pl.col("model") == "all")
+    )
     assert totals["signals"].sum() == frames["signals"].height

@@ -18,7 +18,8 @@ CLOSED = frozenset({"verified", "ignored", "merged"})
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A ticket as it may leave the machine: redacted title and Markdown, its status, labels and a digest of all of it."""
+    """A ticket as it may leave the machine: redacted title and Markdown, its status, labels and a digest of all of
+    it."""
 
     ticket_id: str
     title: str
@@ -55,6 +56,11 @@ def outgoing(ticket: Ticket) -> Outgoing | None:
     if row is None or row["status"] == "not_opened" or ticket.findings:
         return None
     return Outgoing(
-        row["ticket_id"], redact(row["title"]), redact(ticket.markdown), row["status"], row["priority"],
-        tuple(redact(label) for label in row["labels"]), redact(row["reason"]),
-    )  # fmt: skip
+        row["ticket_id"],
+        redact(row["title"]),
+        redact(ticket.markdown),
+        row["status"],
+        row["priority"],
+        tuple(redact(label) for label in row["labels"]),
+        redact(row["reason"]),
+    )

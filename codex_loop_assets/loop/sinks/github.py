@@ -1,10 +1,10 @@
 """Tickets as GitHub issues, one issue per ticket for ever.
 
-What belongs here: finding a ticket's issue and bringing it up to date. What does not: HTTP, authentication, paging and rate
-limits (PyGithub has them).
+What belongs here: finding a ticket's issue and bringing it up to date. What does not: HTTP, authentication, paging
+and rate limits (PyGithub has them).
 
-The issue is found by a marker in its body, not by its title, which people may edit. The marker holds a digest of what was
-written last: an unchanged ticket costs no write. What people add in comments, assignees or further labels stays.
+The issue is found by a marker in its body, not by its title, which people may edit. The marker holds a digest of what
+was written last: an unchanged ticket costs no write. What people add in comments, assignees or further labels stays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class GitHubTarget:
 
 
 def deliver(tickets: Iterable[Outgoing], target: GitHubTarget, *, dry_run: bool = True) -> list[Delivery]:
-    """Create, update, close or reopen the issue of each ticket; with `dry_run` (the default) only say what would be done.
+    """Create, update, close or reopen the issue of each ticket; with `dry_run` (the default) only say what would be
+    done.
 
     Raises github.GithubException when the API refuses (bad token, no such repository, issues switched off).
     """
@@ -62,7 +63,8 @@ def _repository(target: GitHubTarget):
 
 
 def _issues(repository, label: str) -> dict:
-    """ticket_id -> (issue, digest of what was written last). Of two issues with one marker the older one is the ticket's."""
+    """ticket_id -> (issue, digest of what was written last). Of two issues with one marker the older one is the
+    ticket's."""
     found: dict[str, tuple] = {}
     for issue in repository.get_issues(state="all", labels=[label], sort="created", direction="asc"):
         marker = _MARKER.search(issue.body or "")

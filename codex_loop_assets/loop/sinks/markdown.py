@@ -19,8 +19,11 @@ def files(tickets: Iterable[Outgoing]) -> dict[str, str]:
     ordered = sorted(tickets, key=lambda ticket: (_ORDER.index(ticket.status), ticket.priority, ticket.ticket_id))
     pages = {f"{ticket.ticket_id}.md": ticket.body for ticket in ordered}
     rows = [
-        f"| [{escape(ticket.title)}]({ticket.ticket_id}.md) | {ticket.status} | {ticket.priority} | {escape(ticket.reason)} |"
+        f"| [{escape(ticket.title)}]({ticket.ticket_id}.md) | {ticket.status} | {ticket.priority}"
+        f" | {escape(ticket.reason)} |"
         for ticket in ordered
     ]
-    table = "\n".join(["| Ticket | Status | Priority | Why |", "|---|---|---|---|", *rows]) if rows else "No ticket yet."
+    table = (
+        "\n".join(["| Ticket | Status | Priority | Why |", "|---|---|---|---|", *rows]) if rows else "No ticket yet."
+    )
     return pages | {"README.md": f"# Tickets\n\n{table}\n"}

@@ -1,7 +1,7 @@
 """A digest of the day's tickets to a webhook that speaks Slack's incoming-webhook format.
 
-What belongs here: the message and its delivery. What does not: choosing the tickets, remembering what was sent (the caller
-keeps the keys of earlier deliveries).
+What belongs here: the message and its delivery. What does not: choosing the tickets, remembering what was sent (the
+caller keeps the keys of earlier deliveries).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def key(message: dict) -> str:
 def deliver(message: dict | None, url: str, delivered: Iterable[str] = (), *, dry_run: bool = True) -> Delivery:
     """Post the digest unless its key is among those `delivered` before; with `dry_run` (the default) only say so.
 
-    A webhook's URL is a credential: only its host is ever shown. Raises httpx.HTTPStatusError when the other side refuses,
-    httpx.TransportError when it cannot be reached (after three attempts), both without the URL in the message.
+    A webhook's URL is a credential: only its host is ever shown. Raises httpx.HTTPStatusError when the other side
+    refuses, httpx.TransportError when it cannot be reached (after three attempts), both without the URL in the message.
     """
     host = urlsplit(url).hostname or "?"
     if message is None:
@@ -73,7 +73,10 @@ def _post(message: dict, url: str, name: str, host: str) -> None:
 
 
 def _section(ticket: Outgoing) -> dict:
-    return _words(f"*{_escaped(ticket.title)}*\n{ticket.status} · {ticket.priority} · `{ticket.ticket_id}`\n{_escaped(ticket.reason)}")
+    return _words(
+        f"*{_escaped(ticket.title)}*\n{ticket.status} · {ticket.priority} · `{ticket.ticket_id}`\n"
+        f"{_escaped(ticket.reason)}"
+    )
 
 
 def _words(text: str) -> dict:
