@@ -16,6 +16,7 @@ from codex_loop_assets.distill.candidate import Candidate
 from codex_loop_assets.distill.checks import Check
 from codex_loop_assets.distill.environment import Environment
 from codex_loop_assets.distill.instruction import with_definition_of_done
+from codex_loop_assets.distill.llm_check import WrittenCheck
 from codex_loop_assets.distill.segment import Row, place
 from codex_loop_assets.distill.start import Redact
 from codex_loop_assets.distill.task import Task, configuration, slug, solution_files
@@ -116,6 +117,7 @@ def _metadata(
         "environment_kind": made.kind,
         "language": made.language,
         "verifier_kind": candidate.verifier_kind,
+        "verifier_model": candidate.verification.model if isinstance(candidate.verification, WrittenCheck) else None,
         "check_kind": check.kind if check else None,
         "verifier_command": redact(check.line, thread) if check else None,
         "failed_before_in_session": candidate.failed_before,

@@ -13,12 +13,13 @@ from typing import Any
 
 from codex_loop_assets.distill import checks, file_state, instruction, repository, verifier
 from codex_loop_assets.distill.later import Later
+from codex_loop_assets.distill.llm_check import CheckWriter, NoCheck, WrittenCheck
 from codex_loop_assets.distill.replay import ReplayError, Step, replay
 from codex_loop_assets.distill.segment import Row, Segment, place
 from codex_loop_assets.distill.start import Redact, Start, redacted
 from codex_loop_assets.distill.tree import Tree, changed
 
-Verification = checks.Check | file_state.Expected | None
+Verification = checks.Check | file_state.Expected | WrittenCheck | None
 
 
 class NotDistillable(ValueError):
@@ -56,6 +57,8 @@ class Candidate:
     def verifier_kind(self) -> str:
         if self.verification is None:
             return "none"
+        if isinstance(self.verification, WrittenCheck):
+            return "llm"
         return "file_state" if isinstance(self.verification, file_state.Expected) else "command"
 
 
@@ -135,9 +138,18 @@ def _unsolved(
 
 
 def assemble(
-    segment: Segment, start: Start, end: Ending, signals: list[Row], redact: Redact, settings: Mapping[str, Any]
+    segment: Segment,
+    start: Start,
+    end: Ending,
+    signals: list[Row],
+    redact: Redact,
+    settings: Mapping[str, Any],
+    writer: CheckWriter | None = None,
 ) -> Candidate:
-    """The redacted candidate for a known end state. Raises NotDistillable and RepositoryError."""
+    """The redacted candidate for a known end state; `writer` may write a check where the session shows none.
+
+    Raises NotDistillable and RepositoryError.
+    """
     before, hidden = redacted(start.tree, segment.thread_id, redact, settings)
     after, hidden_after = redacted(end.tree, segment.thread_id, redact, settings)
     paths = tuple(changed(before, after))
@@ -151,6 +163,8 @@ def assemble(
     except instruction.NoInstruction as error:
         raise NotDistillable(str(error)) from error
     verification, note = _verification(end, before, after, paths, words, settings)
+    if verification is None and writer is not None:
+        verification, note = _written(writer, words, patch, note)
     return Candidate(
         candidate_id=candidate_id(segment, start.commit),
         segment=segment,
@@ -189,6 +203,13 @@ def _verification(
     try:
         return file_state.expect(before, after, paths, words, settings["file_state"]), ""
     except file_state.Undetermined as error:
+        return None, f"{note}; {error}"
+
+
+def _written(writer: CheckWriter, words: str, patch: bytes, note: str) -> tuple[Verification, str]:
+    try:
+        return writer(words, patch.decode("utf-8", "replace")), ""
+    except NoCheck as error:
         return None, f"{note}; {error}"
 
 

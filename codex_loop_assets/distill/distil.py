@@ -22,6 +22,7 @@ from codex_loop_assets.distill.candidate import NotDistillable, assemble, candid
 from codex_loop_assets.distill.dataset import replace_dataset
 from codex_loop_assets.distill.environment import UnsafeName
 from codex_loop_assets.distill.later import solutions
+from codex_loop_assets.distill.llm_check import CheckWriter, open_writer
 from codex_loop_assets.distill.replay import ReplayError, Step, steps
 from codex_loop_assets.distill.segment import Row, Segment, place, segments
 from codex_loop_assets.distill.start import NoStart, Redact, Start, hermetic, starting_diff, without_repository
@@ -43,6 +44,7 @@ class Surroundings:
     home: Path
     redact: Redact
     settings: Mapping[str, Any]
+    writer: CheckWriter | None
 
 
 def distil_cluster(
@@ -68,7 +70,9 @@ def distil_cluster(
     """
     if redact is None:
         from codex_loop_assets.signals.redaction import redact
-    around = Surroundings(repositories, codex_homes or {}, home, redact, settings or section("distill"))
+    settings = settings or section("distill")
+    writer = open_writer(settings["llm_verifier"], home / "cache" / "verifiers")
+    around = Surroundings(repositories, codex_homes or {}, home, redact, settings, writer)
     known = members if signals is None else signals
     found = segments(members, canon.turns, known, around.settings["segments"])
     rows = _unplaced(cluster_id, members, found, set_kind)
@@ -217,7 +221,7 @@ def _built(
         raise NoStart(
             f"the repository is not at hand, and the trace does not show all that was edited: {error}"
         ) from error
-    candidate = assemble(segment, start, end, known, around.redact, around.settings)
+    candidate = assemble(segment, start, end, known, around.redact, around.settings, around.writer)
     return build(cluster_id, candidate, session, calls, around.redact, set_kind, around.settings)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from codex_loop_assets.distill import file_state
 from codex_loop_assets.distill.checks import Check
+from codex_loop_assets.distill.llm_check import WrittenCheck
 from codex_loop_assets.distill.render import render
 from codex_loop_assets.distill.tree import Tree, archive
 
@@ -38,7 +39,7 @@ def test_paths(paths: Iterable[str], settings: Mapping[str, Any]) -> list[str]:
     return matching(paths, settings["checks"]["test_files"])
 
 
-def programs(verification: Check | file_state.Expected | None) -> tuple[str, ...]:
+def programs(verification: Check | file_state.Expected | WrittenCheck | None) -> tuple[str, ...]:
     """Programs that the verifier starts."""
     return verification.programs if isinstance(verification, Check) else ("python3",) if verification else ()
 
@@ -56,6 +57,8 @@ def files(
         return result | _command_files(verification, reference, solved, settings)
     if verification is None:
         return result | {"check.sh": render("check_none.sh.jinja", {})}
+    if isinstance(verification, WrittenCheck):
+        return result | {"check.sh": verification.script.encode("utf-8", "replace")}
     return result | file_state.files(verification, settings)
 
 
