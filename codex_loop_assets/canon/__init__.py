@@ -3,6 +3,6 @@
 `build` of each module takes frames and returns a frame of its table; nothing here reads or writes files.
 """
 
-from codex_loop_assets.canon import sessions, tool_calls, turns
+from codex_loop_assets.canon import everything, sessions, tool_calls, turns
 
-__all__ = ["sessions", "tool_calls", "turns"]
+__all__ = ["everything", "sessions", "tool_calls", "turns"]

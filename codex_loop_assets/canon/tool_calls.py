@@ -23,7 +23,12 @@ def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | 
     """The day's `tool_calls` from its `events` and `spines`."""
     if events.is_empty():
         return TOOL_CALLS.empty()
-    return TOOL_CALLS.conform(joined(timeline(events, settings)).select(TOOL_CALLS.schema.keys()))
+    return from_joined(joined(timeline(events, settings)))
+
+
+def from_joined(calls: pl.DataFrame) -> pl.DataFrame:
+    """The table from the rows of `joined`."""
+    return TOOL_CALLS.conform(calls.select(TOOL_CALLS.schema.keys()))
 
 
 def joined(line: Timeline) -> pl.DataFrame:

@@ -20,6 +20,11 @@ def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | 
     if events.is_empty():
         return TURNS.empty()
     line = timeline(events, settings)
+    return from_timeline(line, tool_calls.joined(line))
+
+
+def from_timeline(line: Timeline, calls: pl.DataFrame) -> pl.DataFrame:
+    """The same from what has been computed already; `calls`: see `tool_calls.joined`."""
     if line.prompts.is_empty():
         return TURNS.empty()
     inside = line.events.filter(pl.col("turn").is_not_null())
@@ -27,7 +32,7 @@ def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | 
         _opened(line)
         .join(_course(inside), on=_TURN, how="left")
         .join(context.per_turn(line.events), on=_TURN, how="left")
-        .join(_calls(line), on=_TURN, how="left")
+        .join(_call_counts(calls), on=_TURN, how="left")
         .join(usage.increases(inside).group_by(_TURN).agg(pl.col("total_tokens").sum()), on=_TURN, how="left")
         .join(human_threads(line), on="thread", how="left")
         .sort(_TURN)
@@ -77,8 +82,7 @@ def _course(inside: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _calls(line: Timeline) -> pl.DataFrame:
-    calls = tool_calls.joined(line)
+def _call_counts(calls: pl.DataFrame) -> pl.DataFrame:
     return (
         calls.filter(pl.col("turn").is_not_null())
         .group_by(_TURN)

@@ -20,7 +20,7 @@ def increases(events: pl.DataFrame) -> pl.DataFrame:
         "turn",
         "ordinal",
         *(
-            pl.col("tokens").str.json_path_match(f"$.{name}").cast(pl.Int64, strict=False).alias(name)
+            pl.col("tokens").str.extract(rf'"{name}":\s?(\d+)').cast(pl.Int64, strict=False).alias(name)
             for name in FIELDS
         ),
     )

@@ -107,7 +107,7 @@ def _head(ref: SourceRef, settings: ReadSettings) -> tuple[dict, object]:
     files = [file for file in ref.files if ref.source == ROLLOUT or SEGMENT.match(file.path.rpartition("/")[2])]
     if not files:
         return {}, None
-    path = ref.root / files[0].path
+    path = f"{ref.root}/{files[0].path}"
     if files[0].path.endswith((".json", ".json.zst")):
         return document_meta(path), None
     record = first_record(path, settings)

@@ -6,8 +6,6 @@ torn.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from codex_loop_assets.traces.decode import NotARecord, decode
 from codex_loop_assets.traces.lines import open_stream
 from codex_loop_assets.traces.rollout import RolloutReader
@@ -16,7 +14,7 @@ from codex_loop_assets.traces.values import mapping, sequence
 ERA = "A"
 
 
-def document_meta(path: Path) -> dict:
+def document_meta(path: str) -> dict:
     """The `session` object; {} when the document is incomplete. Raises OSError."""
     try:
         return mapping(_document(path).get("session"))
@@ -24,7 +22,7 @@ def document_meta(path: Path) -> dict:
         return {}
 
 
-def read_document(reader: RolloutReader, run: int, path: Path, name: str) -> None:
+def read_document(reader: RolloutReader, run: int, path: str, name: str) -> None:
     """One document into the reader's batches. Raises OSError, or NotARecord when it is no complete document."""
     document = _document(path)
     if "session" not in document or "items" not in document:
@@ -32,6 +30,6 @@ def read_document(reader: RolloutReader, run: int, path: Path, name: str) -> Non
     reader.read_items(run, name, mapping(document["session"]), sequence(document["items"]))
 
 
-def _document(path: Path) -> dict:
+def _document(path: str) -> dict:
     with open_stream(path) as stream:
         return decode(stream.read())

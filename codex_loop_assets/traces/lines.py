@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import zstandard
@@ -35,10 +34,10 @@ class DamagedFile(OSError):
     """The compressed stream breaks off; what came before it has been read."""
 
 
-def open_stream(path: Path) -> BinaryIO:
+def open_stream(path: str) -> BinaryIO:
     """A byte stream of the file's (uncompressed) content. Raises OSError."""
-    raw = path.open("rb", buffering=0)
-    return cast(BinaryIO, _Decompressed(raw)) if path.suffix == ".zst" else raw
+    raw = open(path, "rb", buffering=0)
+    return cast(BinaryIO, _Decompressed(raw)) if path.endswith(".zst") else raw
 
 
 class _Decompressed:
@@ -65,7 +64,7 @@ class _Decompressed:
         return io.BytesIO(self.read()).__iter__()
 
 
-def read_blocks(path: Path, limit: int, head: int) -> Iterator[Block]:
+def read_blocks(path: str, limit: int, head: int) -> Iterator[Block]:
     """The file's lines in order. Raises OSError, or DamagedFile after the last readable line.
 
     limit: bytes above which a line is passed over (at least one block); head: bytes of such a line that are kept.

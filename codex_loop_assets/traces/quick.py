@@ -24,6 +24,22 @@ SPINE_HEAD = re.compile(
 )
 """Groups: thread id, seq, timestamp, type, event id, event tag, item tag."""
 
+_DELTAS = (
+    "exec_command_output_delta", "agent_message_delta", "agent_message_content_delta", "agent_reasoning_delta",
+    "agent_reasoning_raw_content_delta", "reasoning_content_delta", "reasoning_raw_content_delta",
+)  # fmt: skip
+
+
+def _openings(key: str, tags: tuple[str, ...], first_keys: tuple[str, ...] = ()) -> tuple[bytes, ...]:
+    """How the objects under `key` begin that may be quick, written with and without spaces."""
+    starts = [f'"type"{{}}"{tag}"' for tag in tags] + [f'"{first}"' for first in first_keys]
+    return tuple(f'"{key}"{colon}{{{start.replace("{}", colon)}'.encode() for colon in (":", ": ") for start in starts)
+
+
+# Cheaper than the patterns, and most lines fail it: does the payload (of a turn context: its first key) begin like one of them?
+ROLLOUT_OPENINGS = _openings("payload", ("token_count", "reasoning", *_DELTAS), ("cwd", "turn_id"))
+SPINE_OPENINGS = _openings("msg", ("token_count", *_DELTAS))
+
 USAGE = re.compile(
     rb'"total_token_usage": ?(\{[^{}]*\}), ?"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d+)[^{}]*\}, ?"model_context_window": ?(\d+|null)'
 )

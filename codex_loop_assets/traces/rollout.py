@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from codex_loop_assets.traces import quick
@@ -53,7 +52,7 @@ class RolloutReader:
         self._raw_totals = self._raw_context = b""
         self._files: dict[str, tuple[int, int]] = {}
 
-    def read(self, run: int, path: Path, name: str) -> None:
+    def read(self, run: int, path: str, name: str) -> None:
         """One file into the batches. `name` is its path relative to the home. Raises OSError if it cannot be opened."""
         self._begin(run, name)
         self._copied = CopiedHistory(self.settings)
@@ -89,11 +88,11 @@ class RolloutReader:
     def _block(self, block: Block, number: int) -> int:
         """Read a block's lines, of which the first is number + 1; gives the number of its last."""
         offset, newline = block.offset, block.ended
-        match, quick_line, line = quick.ROLLOUT_HEAD.match, self._quick_line, self._line
+        match, quick_line, line, openings = quick.ROLLOUT_HEAD.match, self._quick_line, self._line, quick.ROLLOUT_OPENINGS
         for data in block.lines:
             number += 1
             size = len(data) + newline
-            head = match(data)
+            head = match(data) if data.startswith(openings, data.find(b'"payload"', 0, 160)) else None
             if head is None or not quick_line(head, data, number, offset, size):
                 line(data, number, offset, size)
             offset += size
@@ -103,7 +102,7 @@ class RolloutReader:
     def _quick_line(self, head: re.Match, data: bytes, number: int, offset: int, size: int) -> bool:
         """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
         kind = head[4]
-        if (kind not in _QUICK and kind[-6:] != b"_delta") or data[-2:] != b"}}" or not self._copied.over:
+        if data[-2:] != b"}}" or not self._copied.over:
             return False
         if kind is None:
             # A turn context is written for every model request, mostly word for word the same.
@@ -116,7 +115,7 @@ class RolloutReader:
         if kind == b"reasoning":
             repeats, self._echoes.reasoned = self._echoes.reasoned, False
             return repeats and self._pass_over(REPEATED_REASONING)
-        return head[3] == b"event_msg" and kind != b"plan_delta" and self._pass_over("delta")
+        return head[3] == b"event_msg" and self._pass_over("delta")
 
     def _pass_over(self, reason: str) -> bool:
         self.tally.skipped[reason] += 1
@@ -254,10 +253,8 @@ class RolloutReader:
         self._store(number, offset, size, timestamp, found, "long_line")
 
 
-_QUICK = frozenset({None, b"token_count", b"reasoning"})
 
-
-def first_record(path: Path, settings: ReadSettings) -> dict:
+def first_record(path: str, settings: ReadSettings) -> dict:
     """The first record of a file; {} when there is none. Raises OSError."""
     for block in read_blocks(path, settings.line_limit, settings.line_head):
         for data in block.lines:

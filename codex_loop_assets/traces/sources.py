@@ -6,7 +6,6 @@ Belongs here: which reader, in what order, and when a source is quarantined. Wha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from codex_loop_assets.traces.batches import EventBatches
 from codex_loop_assets.traces.decode import NotARecord
@@ -50,7 +49,7 @@ def _read_spine(ref: SourceRef, reader: SpineReader) -> Reading:
     segments = [file for file in ref.files if segment_number(file.path.rpartition("/")[2]) is not None]
     for file in segments:
         try:
-            reader.read(ref.root / file.path, file.path)
+            reader.read(f"{ref.root}/{file.path}", file.path)
         except OSError as error:
             return _quarantined(ref, reader.origin, reader.tally, _cannot_read(file.path, error))
     reader.finish()
@@ -72,9 +71,9 @@ def _read_rollout(ref: SourceRef, reader: RolloutReader) -> Reading:
     for run, file in enumerate(ref.files):
         try:
             if file.path.endswith((".json", ".json.zst")):
-                _read_document(reader, run, ref.root / file.path, file.path)
+                _read_document(reader, run, f"{ref.root}/{file.path}", file.path)
             else:
-                reader.read(run, ref.root / file.path, file.path)
+                reader.read(run, f"{ref.root}/{file.path}", file.path)
         except NotARecord:
             return _quarantined(
                 ref,
@@ -91,7 +90,7 @@ def _read_rollout(ref: SourceRef, reader: RolloutReader) -> Reading:
     return Reading(ref, reader.origin, thread_id, reader.tally, reader.era, reader.meta, reader.first_time)
 
 
-def _read_document(reader: RolloutReader, run: int, path: Path, name: str) -> None:
+def _read_document(reader: RolloutReader, run: int, path: str, name: str) -> None:
     lines = _physical_lines(path)
     try:
         read_document(reader, run, path, name)
@@ -101,7 +100,7 @@ def _read_document(reader: RolloutReader, run: int, path: Path, name: str) -> No
     reader.tally.read += lines
 
 
-def _physical_lines(path: Path) -> int:
+def _physical_lines(path: str) -> int:
     with open_stream(path) as stream:
         return sum(1 for _ in stream)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -68,10 +67,10 @@ class SpineReader:
         self._raw_totals = self._raw_context = b""
         self._raw_thread = self.thread_id.encode("utf-8", "replace")
 
-    def read(self, path: Path, name: str) -> None:
+    def read(self, path: str, name: str) -> None:
         """One segment into the batches. `name` is its path relative to the home. Raises OSError if it cannot be opened."""
         self._name, self._file = name, self.batches.file_number(name)
-        with path.open("rb") as stream:
+        with open(path, "rb", buffering=0) as stream:
             self._runs.open_segment(starts_run=_RUN_START.search(stream.read(_PEEK)) is not None)
         digest, total, hashed, number = hashlib.sha256(), 0, True, 0
         for block in read_blocks(path, self.settings.line_limit, self.settings.line_head):
@@ -79,7 +78,8 @@ class SpineReader:
                 number, hashed, total = number + 1, False, total + block.long
                 self._long_line(block.lines[0], block.offset, block.long)
                 continue
-            digest.update(b"\n".join(block.lines) + b"\n" * (block.ended and bool(block.lines)))
+            digest.update(b"\n".join(block.lines))
+            digest.update(b"\n" * block.ended)
             number, total = self._block(block, number), block.offset + block.size
         self._check_meta(path, name, digest.hexdigest() if hashed else None, total)
 
@@ -90,17 +90,25 @@ class SpineReader:
         for data in block.lines:
             number += 1
             size = len(data) + newline
-            head = match(data)
+            head = match(data) if self._may_be_quick(data) else None
             if head is None or not quick_line(head, data, offset, size):
                 line(data, number, offset, size)
             offset += size
         self.batches.settle(block.size)
         return number
 
+    def _may_be_quick(self, data: bytes) -> bool:
+        place = data.find(b'"msg"', 100, 400)
+        if place < 0:
+            return data.find(b'"turn_context"', 100, 300) > 0
+        if self._echoes.reasoned and data.find(b'"reasoning"', place, place + 80) > 0:
+            return True
+        return data.startswith(quick.SPINE_OPENINGS, place)
+
     def _quick_line(self, head: re.Match, data: bytes, offset: int, size: int) -> bool:
         """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
         tag = head[6]
-        if (tag not in _QUICK and tag[-6:] != b"_delta") or data[-2:] != b"}}" or head[1] != self._raw_thread:
+        if data[-2:] != b"}}" or head[1] != self._raw_thread:
             return False
         if tag is None:
             if head[4] != b"turn_context":
@@ -114,7 +122,7 @@ class SpineReader:
             return self._pass_over(REPEATED_REASONING, head)
         if tag == b"token_count":
             return self._quick_tokens(data, head, offset, size)
-        return tag != b"plan_delta" and self._pass_over("delta", head)
+        return tag[-6:] == b"_delta" and tag != b"plan_delta" and self._pass_over("delta", head)
 
     def _pass_over(self, reason: str, head: re.Match) -> bool:
         self.tally.skipped[reason] += 1
@@ -231,10 +239,10 @@ class SpineReader:
         self.tally.remarks[f"lines over {self.settings.line_limit} bytes, read by their heads only"] += 1
         self._store(seq, offset, size, timestamp, found, "long_line", None)
 
-    def _check_meta(self, path: Path, name: str, sha256: str | None, size: int) -> None:
-        meta_path = path.with_name(path.name.replace(".jsonl", ".meta.json"))
+    def _check_meta(self, path: str, name: str, sha256: str | None, size: int) -> None:
         try:
-            meta = mapping(orjson.loads(meta_path.read_bytes()))
+            with open(path.removesuffix(".jsonl") + ".meta.json", "rb") as stream:
+                meta = mapping(orjson.loads(stream.read()))
         except FileNotFoundError:
             self.unclosed = self.unclosed or name
             return
@@ -250,8 +258,6 @@ class SpineReader:
         """Add what only the whole sequence shows to the notes."""
         self.tally.notes.extend(self._runs.notes())
 
-
-_QUICK = frozenset({None, b"token_count", b"raw_response_item"})
 
 
 def _turn_of(event_id: str | None) -> str | None:
