@@ -18,14 +18,14 @@ What does not belong here: fitting (fit), identity (identity), facts about clust
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from codex_loop_assets.discovery import identity
-from codex_loop_assets.discovery.profile import cluster_rows
+from codex_loop_assets.discovery.profile import Sources, profile
 from codex_loop_assets.discovery.state import WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
 from codex_loop_assets.tables import TABLES
 
@@ -78,17 +78,16 @@ def advance(
     members = _with_arrivals(previous.members, arrivals(day, present, previous, newest), signals, day)
     steps = [_step(type_, members, day, vectors, settings["clusters"]) for type_ in TYPES]
     members = pl.concat([step.members for step in steps])
-    rows, centroids, similarity = cluster_rows(
-        previous.clusters, members, [event for step in steps for event in step.events], day, signals, sessions, vectors, settings,
-        embedding_model, labeller,
-    )  # fmt: skip
-    members = members.drop("similarity").join(similarity, on="signal_id", how="left")
+    events = [event for step in steps for event in step.events]
+    sources = Sources(signals, sessions, vectors, embedding_model)
+    profiles = profile(previous.clusters, members, events, day, sources, settings, labeller)
+    similarity = [profiles.similarity.get(key) for key in members["signal_id"]]
     return ClusterState(
         day,
-        TABLES["clusters"].frame(rows),
-        TABLES["cluster_members"].conform(members),
-        _event_frame(day, steps),
-        centroids,
+        TABLES["clusters"].frame(profiles.rows),
+        TABLES["cluster_members"].conform(members.with_columns(similarity=pl.Series(similarity, dtype=pl.Float64))),
+        _event_frame(day, events),
+        profiles.centroids,
         tuple(step.message for step in steps if step.message),
     )
 
@@ -179,7 +178,7 @@ def _join_by_radius(
     """Points without a cluster join the nearest centre within the radius that most of its members keep."""
     import numpy as np
 
-    from codex_loop_assets.discovery.profile import centres
+    from codex_loop_assets.discovery.geometry import centres
 
     codes = _codes(outcome.clusters)
     names = sorted({key for key in outcome.clusters if key is not None})
@@ -209,18 +208,5 @@ def _codes(clusters: list[str | None]) -> np.ndarray:
     return np.array([numbers.get(key, -1) for key in clusters])
 
 
-def _event_frame(day: date, steps: list[_Step]) -> pl.DataFrame:
-    return TABLES["cluster_events"].frame(
-        [
-            {
-                "dt": day,
-                "kind": event.kind,
-                "cluster_id": event.cluster_id,
-                "other_id": event.other_id,
-                "overlap": event.overlap,
-                "size": event.size,
-            }
-            for step in steps
-            for event in step.events
-        ]
-    )
+def _event_frame(day: date, events: list[identity.Event]) -> pl.DataFrame:
+    return TABLES["cluster_events"].frame([{"dt": day, **asdict(event)} for event in events])

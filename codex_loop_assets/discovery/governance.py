@@ -84,7 +84,8 @@ def auto_promote(
         if not enough or proposal["confidence"] < confidence or proposal["name"] in names:
             continue
         reason = (
-            f"confidence {proposal['confidence']:.2f} >= {confidence:.2f}, {proposal['sample_count']} samples >= {minimum_samples}, "
+            f"confidence {proposal['confidence']:.2f} >= {confidence:.2f}, "
+            f"{proposal['sample_count']} samples >= {minimum_samples}, "
             f"{proposal['session_count']} sessions >= {minimum_sessions}"
         )
         made.append(_decide(path, proposal, "auto_promote", "codex-loop", at, reason, names))

@@ -82,9 +82,7 @@ def commit(
     living = set(matched.values()) | untouched
     for index, points in enumerate(groups):
         for point in points:
-            # A border point keeps a cluster that lives on: two neighbours must not trade points week after week.
-            if index not in matched or clusters[point] not in living:
-                outcome.move(point, names[index], "fit" if index in matched else "birth")
+            outcome.move(point, names[index], "fit" if index in matched else "birth")
     for cluster in sorted(old_sizes.keys() - living):
         _retire(outcome, cluster, clusters, fitted, names, [counts.get(cluster, 0) for counts in shared], settings)
     return outcome

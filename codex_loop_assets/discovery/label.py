@@ -18,7 +18,8 @@ class Labeller(Protocol):
     def label(self, stale: Sequence[dict], rows: Sequence[dict], facts: pl.DataFrame) -> None:
         """Set `label`, `label_from` and `terms` of each of the `stale` rows of `clusters`.
 
-        `rows`: all live rows (to be told apart from); `facts`: members with cluster_id and description.
+        `rows`: all live rows (to be told apart from); `facts`: members with type, cluster_id, signal_id, description
+        and substance.
         """
 
 
@@ -37,7 +38,7 @@ def needs_label(before: Mapping[str, Any], now: Mapping[str, Any], settings: Map
 
 
 class LocalLabeller:
-    """Class-based TF-IDF over the members' descriptions: words that are common here and rare in the other clusters."""
+    """Class-based TF-IDF over what the members are about: words that are common here and rare in the other clusters."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
@@ -53,45 +54,40 @@ class LocalLabeller:
 
 def telling_terms(types: Mapping[str, str], facts: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, list[str]]:
     """cluster_id -> its most telling terms, against the other clusters and the unclustered signals of the type."""
-    import numpy as np
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
-
     result: dict[str, list[str]] = {}
     for type_ in sorted(set(types.values())):
         ids = sorted(key for key, value in types.items() if value == type_)
-        texts = facts.filter(pl.col("type") == type_)
-        groups = dict(
-            texts.drop_nulls("cluster_id")
-            .group_by("cluster_id")
-            .agg(pl.col("description").sort_by("signal_id"))
-            .iter_rows()
-        )
-        rest = texts.filter(pl.col("cluster_id").is_null())["description"].to_list()
-        documents = ["\n".join(groups[key][: settings["texts_per_cluster"]]) for key in ids] + [
-            "\n".join(rest[: settings["texts_per_cluster"]])
-        ]
-        stop = sorted(ENGLISH_STOP_WORDS | set(settings["stop_words"]))
-        counter = CountVectorizer(
-            ngram_range=(1, 2),
-            stop_words=stop,
-            token_pattern=settings["token_pattern"],
-            max_features=settings["vocabulary"],
-        )
-        try:
-            counts = counter.fit_transform(documents).toarray().astype(float)
-        except ValueError:  # nothing but stop words
-            result |= dict.fromkeys(ids, [])
-            continue
-        frequency = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        average = counts.sum() / max(len(documents), 1)
-        weight = frequency * np.log1p(average / counts.sum(axis=0))
-        names = counter.get_feature_names_out()
-        for index, key in enumerate(ids):
-            order = np.lexsort((np.arange(len(names)), -weight[index].round(9)))
-            result[key] = _without_overlap(
-                [names[term] for term in order[:60] if counts[index, term] > 0], settings["terms"]
-            )
+        texts = facts.filter(pl.col("type") == type_).sort("signal_id")
+        groups = dict(texts.group_by("cluster_id").agg("substance").iter_rows())
+        documents = ["\n".join(groups.get(key, [])[: settings["texts_per_cluster"]]) for key in [*ids, None]]
+        result |= dict(zip(ids, _weighted_terms(documents, settings), strict=False))
     return result
+
+
+def _weighted_terms(documents: Sequence[str], settings: Mapping[str, Any]) -> list[list[str]]:
+    """For each document its terms by class-based TF-IDF: frequency here times log(1 + mean size / frequency
+    everywhere)."""
+    import numpy as np
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
+
+    counter = CountVectorizer(
+        ngram_range=(1, 2),
+        stop_words=sorted(ENGLISH_STOP_WORDS | set(settings["stop_words"])),
+        token_pattern=settings["token_pattern"],
+        max_features=settings["vocabulary"],
+    )
+    try:
+        counts = counter.fit_transform(documents).toarray().astype(float)
+    except ValueError:  # scikit-learn's answer to texts of nothing but stop words
+        return [[] for _ in documents]
+    frequency = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    weight = (frequency * np.log1p(counts.sum() / len(documents) / counts.sum(axis=0))).round(9)
+    names = counter.get_feature_names_out()
+    found = []
+    for row in weight:
+        order = np.lexsort((np.arange(len(names)), -row))[: 10 * settings["terms"]]
+        found.append(_without_overlap([names[term] for term in order if row[term] > 0], settings["terms"]))
+    return found
 
 
 def _without_overlap(terms: Sequence[str], limit: int) -> list[str]:

@@ -6,7 +6,6 @@ does not belong here: turning text into vectors (see embed) and deciding what a 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,6 +19,10 @@ _PATH = re.compile(
 )
 
 
+def _pairs(rules: list[dict[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((rule["pattern"], rule["replacement"]) for rule in rules)
+
+
 @lru_cache(maxsize=8)
 def _compiled(folds: tuple[tuple[str, str], ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(pattern, re.IGNORECASE), replacement) for pattern, replacement in folds)
@@ -31,7 +34,7 @@ def normalise(text: str, settings: Mapping[str, Any]) -> str:
     `settings` is the `text` table of the `discovery` section. Applying it twice gives the same text.
     """
     known = frozenset(settings["known_files"])
-    folds = _compiled(tuple((fold["pattern"], fold["replacement"]) for fold in settings["folds"]))
+    folds = _compiled(_pairs(settings["folds"]))
     previous, current = None, text.lower()
     for _ in range(4):
         if current == previous:
@@ -41,34 +44,51 @@ def normalise(text: str, settings: Mapping[str, Any]) -> str:
     return current[: settings["max_characters"]].strip() or settings["empty"]
 
 
-def text_hash(text: str) -> str:
-    """Content hash that decides whether a vector is still good."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def substance(description: str, settings: Mapping[str, Any]) -> str:
+    """What a signal's description is about, without the words that only say its category."""
+    for pattern, replacement in _compiled(_pairs(settings["frames"])):
+        description = pattern.sub(replacement, description)
+    return description
 
 
 def signal_texts(signals: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:
-    """signal_id -> text to embed, from the one-line description (which is redacted already)."""
+    """signal_id -> text to embed, from the one-line description (which is redacted already) without its frame."""
     return {
-        signal_id: normalise(description, settings)
+        signal_id: normalise(substance(description, settings), settings)
         for signal_id, description in signals.select("signal_id", "description").iter_rows()
     }
 
 
 def session_texts(turns: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:
-    """thread_id -> what the person was trying to do: their own messages in order, redacted; sessions without any are
-    absent."""
+    """thread_id -> what the person was trying to do: their messages in order, redacted; absent where nobody spoke."""
     from codex_loop_assets.signals.redaction import redact
 
-    spoken = turns.filter(pl.col("human") & (pl.col("user_message").str.strip_chars() != "")).sort(
-        "thread_id", "run", "seq_start"
-    )
     texts: dict[str, str] = {}
-    for thread_id, messages in spoken.group_by("thread_id", maintain_order=True).agg("user_message").iter_rows():
+    for thread_id, messages in (
+        _spoken(turns).group_by("thread_id", maintain_order=True).agg("user_message").iter_rows()
+    ):
         joined = "\n".join(
             message[: settings["max_characters"]] for message in messages[: settings["session_messages"]]
         )
         texts[thread_id] = normalise(redact(joined, thread_id), settings)
     return texts
+
+
+def opening_requests(turns: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:
+    """thread_id -> the person's first message, on one line, redacted: what was asked before anything went wrong."""
+    from codex_loop_assets.signals.redaction import redact
+
+    first = _spoken(turns).group_by("thread_id", maintain_order=True).first()
+    return {
+        thread_id: " ".join(redact(message, thread_id).split())[: settings["request_characters"]]
+        for thread_id, message in first.select("thread_id", "user_message").iter_rows()
+    }
+
+
+def _spoken(turns: pl.DataFrame) -> pl.DataFrame:
+    """Turns with words that a person typed, in order."""
+    said = pl.col("human") & (pl.col("user_message").str.strip_chars() != "")
+    return turns.filter(said).sort("thread_id", "run", "seq_start")
 
 
 def _fold_once(text: str, folds: tuple[tuple[re.Pattern[str], str], ...], known: frozenset[str]) -> str:

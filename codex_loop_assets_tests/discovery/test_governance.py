@@ -18,11 +18,26 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def proposal(**changes) -> dict:
     row = {
-        "dt": date(2026, 3, 1), "proposal_id": "proposal_1", "cluster_id": "cluster_1", "name": "frozen_lockfile", "type": "friction",
-        "definition": "A frozen lockfile stops the install.", "inclusion_criteria": ["it does"], "exclusion_criteria": [], "severity_rule": "2",
-        "recommended_action": "create_ticket", "positives": json.dumps([{"signal_id": "s", "text": "frozen"}]), "hard_negatives": "[]",
-        "overlap": "{}", "backtest": "{}", "sample_count": 12, "session_count": 4, "confidence": 0.9, "confidence_reasons": [], "status": "open",
-    }  # fmt: skip
+        "dt": date(2026, 3, 1),
+        "proposal_id": "proposal_1",
+        "cluster_id": "cluster_1",
+        "name": "frozen_lockfile",
+        "type": "friction",
+        "definition": "A frozen lockfile stops the install.",
+        "inclusion_criteria": ["it does"],
+        "exclusion_criteria": [],
+        "severity_rule": "2",
+        "recommended_action": "create_ticket",
+        "positives": json.dumps([{"signal_id": "s", "text": "frozen"}]),
+        "hard_negatives": "[]",
+        "overlap": "{}",
+        "backtest": "{}",
+        "sample_count": 12,
+        "session_count": 4,
+        "confidence": 0.9,
+        "confidence_reasons": [],
+        "status": "open",
+    }
     return row | changes
 
 

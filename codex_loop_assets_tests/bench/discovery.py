@@ -1,0 +1,190 @@
+"""Measurements of discovery: python -m codex_loop_assets_tests.bench.discovery [name ...]
+
+Each prints one line: what, the figure, and the bar it must keep. CPU seconds are of this process, whatever else runs.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+from sklearn.metrics import adjusted_rand_score
+
+from codex_loop_assets.discovery.cluster import advance
+from codex_loop_assets.discovery.embed import WordLlamaEmbedder
+from codex_loop_assets.discovery.fit import fit_points
+from codex_loop_assets.discovery.state import ClusterState
+from codex_loop_assets.settings import section
+from codex_loop_assets_tests.discovery.stream import START, Stream, Theme, stream
+
+SETTINGS = section("discovery")
+
+
+class Quiet:
+    """Names nothing: measurements of clustering do not pay for words."""
+
+    def label(self, stale, rows, facts) -> None:
+        for row in stale:
+            row |= {"label": row["cluster_id"], "label_from": "local", "terms": []}
+
+
+def lively(days: int, per_day: int, seed: int) -> Stream:
+    """Themes of very different sizes; half live from the first day, the others start later, a fifth end early."""
+    random = np.random.default_rng(seed)
+    themes = []
+    for number in range(40):
+        first = 0 if random.random() < 0.5 else int(random.integers(1, int(days * 0.8)))
+        last = int(random.integers(first + 5, days)) if random.random() < 0.2 and first + 5 < days else days
+        themes.append(Theme(f"theme {number}", 1 + int(random.pareto(1.5) * per_day / 60), first, last))
+    return stream(themes, days, background=per_day // 10, spread=1.0, dimension=64, seed=seed)
+
+
+def step(state: ClusterState | None, day: date, made: Stream) -> ClusterState:
+    return advance(
+        state, day, made.signals, made.vectors, SETTINGS, embedding_model="bench/64", newest=state, labeller=Quiet()
+    )
+
+
+def against_one_shot() -> None:
+    """Day by day against one fit of everything, mean of 5 seeds."""
+    gaps, scores = [], []
+    for seed in range(5):
+        made = lively(30, 130, seed)
+        state = None
+        for number in range(30):
+            state = step(state, START + timedelta(number), made)
+        ids = state.members["signal_id"].to_list()
+        matrix = np.stack([made.vectors[key] for key in ids])
+        days = np.full(len(ids), START.toordinal())
+        everything = SETTINGS["clusters"] | {"fit_cap": len(ids)}
+        once = fit_points(ids, matrix, np.full(len(ids), -1), days, START, everything)
+        walked = [cluster or "none" for cluster in state.members["cluster_id"]]
+        daily, single = (_score(made, ids, labels) for labels in (walked, once.tolist()))
+        scores.append(daily)
+        gaps.append(single - daily)
+    print(f"ARI day by day {np.mean(scores):.3f}, below one-shot by {np.mean(gaps):+.3f} (bar 0.03)")
+
+
+def _score(made: Stream, ids: list[str], labels: list) -> float:
+    """ARI over the signals of themes."""
+    kept = [(made.truth[key], str(label)) for key, label in zip(ids, labels, strict=True) if made.truth[key]]
+    return adjusted_rand_score([truth for truth, _ in kept], [label for _, label in kept])
+
+
+def flat_cost() -> None:
+    """CPU per day while history grows from 10 to 60 days."""
+    made = lively(60, 400, 1)
+    state, spent = None, []
+    for number in range(60):
+        start = time.process_time()
+        state = step(state, START + timedelta(number), made)
+        spent.append(time.process_time() - start)
+    early, late = np.mean(spent[10:17]), np.mean(spent[-7:])
+    print(
+        f"CPU per day: {early:.2f} s in days 10-16, {late:.2f} s in days 53-59, {state.members.height} signals (bar: flat)"
+    )
+
+
+def many_signals() -> None:
+    """A first day of 20,000 signals."""
+    made = lively(30, 1000, 2)
+    signals = made.signals.head(20_000)
+    start = time.process_time()
+    vectors = {key: made.vectors[key] for key in signals["signal_id"]}
+    state = advance(
+        None, START + timedelta(30), signals, vectors, SETTINGS, embedding_model="bench/64", labeller=Quiet()
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    spent = time.process_time() - start
+    print(
+        f"{state.members.height} signals in one day: {spent:.1f} s CPU (bar 60), peak {peak:.0f} MB (bar 1024), {state.clusters.height} clusters"
+    )
+
+
+def a_day_on_a_long_history() -> None:
+    """1,000 signals on a history of 100,000: what a day costs beside the fit."""
+    random = np.random.default_rng(3)
+    centres = random.normal(size=(60, 256))
+    matrix = (centres[random.integers(0, 60, 101_000)] + random.normal(size=(101_000, 256))).astype(np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    ids = [f"sig_{number:06d}" for number in range(101_000)]
+    made = stream([Theme("x", 1)], 1, dimension=8)
+    row = made.signals.row(0, named=True)
+    days = [START + timedelta(number * 100 // 100_000) for number in range(100_000)] + [START + timedelta(101)] * 1000
+    signals = pl.DataFrame({"signal_id": ids, "dt": days}).with_columns(
+        pl.lit(value).alias(name) for name, value in row.items() if name not in ("signal_id", "dt")
+    )
+    vectors = dict(zip(ids, matrix, strict=True))
+    first = advance(
+        None, START + timedelta(100), signals, vectors, SETTINGS, embedding_model="bench/256", labeller=Quiet()
+    )
+    start = time.process_time()
+    advance(
+        first,
+        START + timedelta(101),
+        signals,
+        vectors,
+        SETTINGS,
+        embedding_model="bench/256",
+        newest=first,
+        labeller=Quiet(),
+    )
+    spent = time.process_time() - start
+    start = time.process_time()
+    cap = SETTINGS["clusters"]["fit_cap"]
+    fit_points(ids[:cap], matrix[:cap], np.full(cap, -1), np.full(cap, START.toordinal()), START, SETTINGS["clusters"])
+    fit = time.process_time() - start
+    print(f"a day of 1,000 on 100,000: {spent:.1f} s CPU, of which the fit {fit:.1f} s (bar: 5 s beside the fit)")
+
+
+def embedding_speed() -> None:
+    """100,000 texts of 60 words through the local model."""
+    random = np.random.default_rng(4)
+    words = [
+        "the",
+        "agent",
+        "ran",
+        "tests",
+        "again",
+        "but",
+        "build",
+        "failed",
+        "because",
+        "lockfile",
+        "network",
+        "module",
+        "path",
+        "user",
+        "asked",
+        "server",
+        "port",
+        "commit",
+        "hook",
+    ]
+    texts = [" ".join(random.choice(words, 60)) for _ in range(2000)]
+    embedder = WordLlamaEmbedder(SETTINGS["embedding"]["wordllama"])
+    start = time.process_time()
+    for _ in range(50):
+        embedder.embed(texts)
+    print(f"100,000 texts of 60 words: {time.process_time() - start:.1f} s CPU (bar 60)")
+
+
+MEASUREMENTS: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (embedding_speed, many_signals, a_day_on_a_long_history, flat_cost, against_one_shot)
+}
+
+
+def main(names: list[str]) -> None:
+    """Run the named measurements, all when none is named."""
+    for name in names or MEASUREMENTS:
+        MEASUREMENTS[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
