@@ -8,6 +8,7 @@ What belongs here: which runs prove a task, and the verdict drawn from them. Wha
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -57,10 +58,14 @@ def validate(
     if open_tasks and (harbor is None or problem):
         reason = f"{problem or 'no engine: Harbor is not installed'}; {how_to_validate(open_tasks[0]['cluster_id'])}"
         return TASK_VALIDATIONS.frame(kept + [_verdict(task, "unvalidated", reason) for task in open_tasks])
-    rows = kept
-    if open_tasks:
-        rows = kept + _run_all(open_tasks, home, settings, harbor)
-    return TASK_VALIDATIONS.frame(rows)
+    if not open_tasks:
+        return TASK_VALIDATIONS.frame(kept)
+    try:
+        rows = _run_all(open_tasks, home, settings, harbor)
+    except RuntimeError as error:
+        # Harbor itself failed (resources.harbor.HarborError): that says nothing about any task.
+        rows = [_verdict(task, "unvalidated", f"Harbor failed: {error}") for task in open_tasks]
+    return TASK_VALIDATIONS.frame(kept + rows)
 
 
 def _kept(previous: pl.DataFrame | None, digests: Mapping[str, str]) -> list[Row]:
@@ -75,7 +80,9 @@ def _kept(previous: pl.DataFrame | None, digests: Mapping[str, str]) -> list[Row
 def _run_all(tasks: list[Row], home: Path, settings: Mapping[str, Any], harbor: Any) -> list[Row]:
     """Three trials per task: nothing done, the reference solution, and the bench of repeats and attacks."""
     limits = settings["validation"]
-    key = hashlib.sha256("".join(task["digest"] for task in tasks).encode()).hexdigest()[:12]
+    # Everything that shapes the jobs is in their name: Harbor refuses to go on with a job that was configured otherwise.
+    substance = json.dumps([[task["digest"] for task in tasks], limits], sort_keys=True)
+    key = hashlib.sha256(substance.encode()).hexdigest()[:12]
     place = home / "harbor" / "validation" / key
     names = {Path(task["task_dir"]).name: task for task in tasks}
     try:
@@ -96,16 +103,28 @@ def _run_all(tasks: list[Row], home: Path, settings: Mapping[str, Any], harbor: 
 
 
 def _trials(harbor: Any, home: Path, path: Path, agent: str, key: str, limits: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a directory of tasks; its trials by task directory name."""
-    job = harbor.run(
-        path,
-        agent,
-        home / "harbor" / "jobs",
-        f"validate-{key}-{agent}",
-        concurrency=limits["concurrency"],
-        timeout_s=float(limits["job_timeout_sec"]),
-    )
+    """The trials of a directory of tasks, by task directory name.
+
+    A job that a killed run left is finished by Harbor; one that is finished is read again; one in which the surroundings
+    failed is run anew under another name.
+    """
+    jobs = home / "harbor" / "jobs"
+    for attempt in itertools.count():
+        name = f"validate-{key}-{agent}" + (f"-{attempt}" if attempt else "")
+        job = harbor.finished(jobs, name)
+        if job is None:
+            job = harbor.run(
+                path, agent, jobs, name, concurrency=limits["concurrency"], timeout_s=float(limits["job_timeout_sec"])
+            )
+            break
+        if not any(_surroundings_failed(trial.exception, limits) for trial in job.trials):
+            break
     return {Path(trial.task_path).name: trial for trial in job.trials}
+
+
+def _surroundings_failed(error_class: str | None, limits: Mapping[str, Any]) -> bool:
+    """Whether a trial's error is the surroundings' (engine, build, network) and not the task's own."""
+    return error_class is not None and error_class not in limits["task_errors"]
 
 
 def _single(names: Mapping[str, Row], trials: Mapping[str, Any], check: str, expected: float, home: Path) -> list[Row]:
@@ -187,6 +206,9 @@ def _unsound(rows: list[Row], checks: Iterable[str]) -> str | None:
 
 
 def _judged(task: Row, rows: list[Row], limits: Mapping[str, Any]) -> Row:
+    failed = next((row for row in rows if _surroundings_failed(row["error_class"], limits)), None)
+    if failed:
+        return _verdict(task, "unvalidated", f"the environment failed in {failed['check']}: {failed['reason']}")
     problem = _unsound(rows, PROVEN)
     if problem:
         return _verdict(task, "rejected", problem)

@@ -122,6 +122,14 @@ class Harbor:
         _run(command, timeout_s, cwd=jobs)
         return read_job(jobs / job_name)
 
+    def finished(self, jobs: Path, job_name: str) -> Job | None:
+        """A job that ran to its end, without running anything; None where it is not there or was cut off."""
+        try:
+            summary = json.loads((jobs / job_name / "result.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return read_job(jobs / job_name) if summary.get("finished_at") else None
+
 
 def find(environ: Mapping[str, str] | None = None) -> Harbor | None:
     """Harbor as configured in the environment, else from PATH; None when it is neither."""
