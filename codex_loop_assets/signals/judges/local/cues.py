@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 GROUPS = (
     "persistence", "failure", "success", "praise", "thanks", "time", "accuse", "contrast", "prohibition", "reminder",
-    "undo", "giveup", "tone", "tool", "request", "wait", "self_correction", "expected",
+    "undo", "giveup", "tone", "tool", "request", "question", "wait", "self_correction", "expected",
 )  # fmt: skip
 """Cue groups of the user's words, in feature order."""
 

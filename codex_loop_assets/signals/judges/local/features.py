@@ -22,6 +22,9 @@ _ANGRY_SIGNS = re.compile("[😡😤🤬😭🙄😠💢🤦]|\\[裂开\\]|:\\(|
 _HAPPY_SIGNS = re.compile("[🎉🙏😍👏🥳❤🚀👍👌😊😀😄]|:\\)|:D|\\^\\^|\\bhaha|\\blol")
 _AHEAD = 3
 _ANSWER_HEAD = 600
+_SHORT = 60
+_FEW_GRAMS = 6
+_FEW_WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,11 @@ def _likeness(read: Sequence[Read], index: int) -> dict[str, float]:
     first = read[0]
     answer = earlier[-1].turn.agent_message[:_ANSWER_HEAD] if earlier else ""
     likes = [_alike(item, other) for other in earlier] or [0.0]
-    held = [similarity.containment(item.grams, other.grams) for other in (*earlier, first) if other is not item] or [
-        0.0
-    ]
+    held = [
+        similarity.containment(item.grams, other.grams)
+        for other in (*earlier, first)
+        if other is not item and len(item.grams) >= _FEW_GRAMS
+    ] or [0.0]
     pasted = [similarity.containment(item.pasted, other.pasted) for other in earlier] or [0.0]
     known = frozenset().union(*(other.names for other in (first, *earlier))) if index else frozenset()
     said = frozenset().union(*(other.words for other in (first, *earlier))) if index else frozenset()
@@ -141,7 +146,7 @@ def _likeness(read: Sequence[Read], index: int) -> dict[str, float]:
         "likeness.held": max(held),
         "likeness.pasted": max(pasted),
         "likeness.names": similarity.containment(item.names, known),
-        "likeness.words": similarity.containment(item.words, said),
+        "likeness.words": similarity.containment(item.words, said) * (len(item.words) >= _FEW_WORDS),
         "likeness.new_words": float(bool(item.words)) * (1 - similarity.containment(item.words, said)),
         "likeness.answer_words": similarity.containment(item.words, similarity.words(answer)),
         "likeness.answer_names": similarity.containment(item.names, similarity.names(answer)),
@@ -150,9 +155,15 @@ def _likeness(read: Sequence[Read], index: int) -> dict[str, float]:
 
 
 def _alike(left: Read, right: Read) -> float:
-    """Likeness of the words of two messages; none where a different stored prompt or other numbers tell them apart."""
+    """Likeness of the words of two messages; none where a different stored prompt or other numbers tell them apart.
+
+    Of very short messages only the same one again counts, and not an "ok" or a "continue".
+    """
     if left.message.template != right.message.template:
         return 0.0
+    if min(len(left.grams), len(right.grams)) < _FEW_GRAMS and not left.message.template:
+        routine = left.cues["success"] or left.cues["request"]
+        return float(not routine and left.message.prose.lower() == right.message.prose.lower() != "")
     if left.message.template and not left.grams and not right.grams:
         return 1.0
     alike = similarity.dice(left.grams, right.grams)
@@ -174,22 +185,27 @@ def _mix(read: Sequence[Read], index: int) -> dict[str, float]:
     before = read[index - 1].answer if index else dict.fromkeys(AGENT_GROUPS, 0.0)
     cue = {group: float(item.cues[group] > 0) for group in GROUPS}
     answer = item.answer
-    later, question = float(index > 0), float("?" in item.message.prose or "？" in item.message.prose)
+    later = float(index > 0)
+    question = max(float("?" in item.message.prose or "？" in item.message.prose), cue["question"])
     tells = later * (1 - question) * (1 - cue["request"]) * (1 - cue["success"])
     sorry = max(answer["admits"], answer["reverses"])
     claimed = later * before["claim"]
+    short = float(len(item.message.prose) < _SHORT)
+    previous = read[index - 1].turn if index else None
+    stopped = previous is not None and (previous.aborted or previous.failed_tools > 0)
     return {
         "mix.persists_told": cue["persistence"] * tells,
         "mix.persists_diagnosed": cue["persistence"] * later * answer["diagnoses"],
         "mix.persists_in_request": cue["persistence"] * cue["request"],
         "mix.reports": max(cue["failure"], cue["persistence"]) * claimed * (1 - cue["request"]),
         "mix.tells_diagnosed": tells * answer["diagnoses"] * claimed,
-        "mix.tells_short": tells * float(len(item.message.prose) < 60) * claimed,
+        "mix.tells_short": tells * short * claimed,
         "mix.rejects_admitted": max(cue["contrast"], cue["accuse"], cue["prohibition"]) * later * sorry,
         "mix.accuses_later": cue["accuse"] * later,
         "mix.contrast_later": cue["contrast"] * later * (1 - question),
         "mix.undo_done": cue["undo"] * later * answer["reverses"],
         "mix.undo_asked": cue["undo"] * later * (1 - question),
+        "mix.orders_stop": cue["prohibition"] * short * float(stopped),
         "mix.giveup_accepted": cue["giveup"] * later * answer["stops"],
         "mix.asks_only": question * (1 - cue["accuse"]) * (1 - sorry),
         "mix.asks_tool": question * cue["tool"] * max(answer["platform"], answer["cannot"]),
@@ -199,6 +215,7 @@ def _mix(read: Sequence[Read], index: int) -> dict[str, float]:
         "mix.praise_failed": cue["praise"] * max(cue["failure"], cue["persistence"]) * later,
         "mix.time_praised": cue["time"] * max(cue["praise"], answer["glad"]),
         "mix.answered_question": later * before["asks"] * (1 - question),
+        "mix.works_in_part": cue["success"] * max(cue["failure"], cue["persistence"]) * claimed * (1 - cue["request"]),
         "mix.works_then_next": cue["success"] * cue["request"],
         "mix.tone_admitted": cue["tone"] * sorry,
         "mix.tone_later": cue["tone"] * later,
