@@ -19,6 +19,7 @@ class Batches:
         self.files: dict[str, tuple[dict, bytes]] = {}
         self.batches: dict[str, dict] = {}
         self.at_once = False
+        self.ascii = True
 
     def upload(self, name: str, purpose: str, content: bytes) -> dict:
         with self._lock:
@@ -119,5 +120,5 @@ class Batches:
         if not entries:
             return None
         # The real output is in no particular order.
-        text = "\n".join(json.dumps(entry) for entry in reversed(entries))
+        text = "\n".join(json.dumps(entry, ensure_ascii=self.ascii) for entry in reversed(entries))
         return self.upload("result.jsonl", "batch_output", text.encode())["id"]

@@ -104,7 +104,7 @@ def test_what_expires_again_and_again_fails_and_costs_nothing(tmp_path, server):
         server.batches.expire()
     results = judge.judge_many(SESSIONS, schema())
     assert set(statuses(results).values()) == {"failed"} and "batch_expired" in results["one"].reason
-    assert server.count("POST", "/v1/batches") == 3 and judge._till.governor.spent() == 0
+    assert server.count("POST", "/v1/batches") == 3 and judge._accounting.governor.spent() == 0
 
 
 @pytest.mark.parametrize("fault", ["refusal", "malformed", "status"])
@@ -126,6 +126,19 @@ def test_a_batch_that_fails_its_validation_gives_its_reason(tmp_path, server):
     assert "bad line" in judge.judge_many(SESSIONS, schema())["one"].reason
 
 
+def test_an_answer_may_hold_any_line_separator(tmp_path, server):
+    def model(body):
+        answer = MODEL(body)
+        for one in answer["findings"]:
+            one["description"] = "first\u2028second\x85third"
+        return answer
+
+    server.model, server.batches.at_once, server.batches.ascii = model, True, False
+    judge = open_judge(tmp_path, server.environment, BATCH)
+    judge.judge_many(SESSIONS, schema())
+    assert set(statuses(judge.judge_many(SESSIONS, schema())).values()) == {"judged"}
+
+
 def test_requests_are_split_over_batches_by_number_and_size(tmp_path, server):
     changes = {"mode": "batch", "batch": {**BATCH["batch"], "max_requests": 2}}
     open_judge(tmp_path, server.environment, changes).judge_many([friction(f"t{n}") for n in range(5)], schema())
@@ -138,7 +151,7 @@ def test_the_budget_holds_for_batches(tmp_path, server):
     judge = open_judge(tmp_path, server.environment, {**BATCH, "daily_budget_usd": 0.02}, clock=lambda: now[0])
     first = statuses(judge.judge_many(sessions, schema()))
     assert 0 < list(first.values()).count("pending_batch") < 6 and "deferred" in first.values()
-    assert judge._till.governor.spent() <= 0.02
+    assert judge._accounting.governor.spent() <= 0.02
     server.batches.run()
     for _ in range(6):
         now[0] += timedelta(days=1)

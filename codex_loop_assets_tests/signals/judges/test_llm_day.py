@@ -147,8 +147,8 @@ def test_a_kill_during_calls_at_once_keeps_what_arrived_and_counts_what_may_have
     wait_and_kill(process, lambda: server.holding)
     assert not done.is_set() and server.count("POST", "/v1/responses") == 3
     judge = open_judge(tmp_path, server.environment)
-    open_reservation = judge._till.governor.spent()
+    open_reservation = judge._accounting.governor.spent()
     assert open_reservation > 0.012
     results = judge.judge_many(SESSIONS, schema())
     assert {result.status for result in results.values()} == {"judged"}
-    assert server.count("POST", "/v1/responses") == 4 and judge._till.governor.spent() > open_reservation
+    assert server.count("POST", "/v1/responses") == 4 and judge._accounting.governor.spent() > open_reservation

@@ -208,7 +208,7 @@ def test_what_does_not_fit_the_budget_is_deferred_until_another_day(tmp_path, se
     deferred = [result for result in first.values() if result.status == "deferred"]
     assert judged and deferred and len(judged) + len(deferred) == 10
     assert "budget" in deferred[0].reason and deferred[0].usage.calls == 0
-    assert judge._till.governor.spent() <= 0.0175
+    assert judge._accounting.governor.spent() <= 0.0175
     for _ in range(10):
         now[0] += timedelta(days=1)
         final = judge.judge_many(sessions, schema())

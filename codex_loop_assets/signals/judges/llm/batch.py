@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from codex_loop_assets.signals.judges.llm.accounting import Accounting
 from codex_loop_assets.signals.judges.llm.cache import write_whole
 from codex_loop_assets.signals.judges.llm.exchange import Answered, NotAnswered, Outcome, Request, content_hash
 from codex_loop_assets.signals.judges.llm.journal import (
@@ -25,7 +26,6 @@ from codex_loop_assets.signals.judges.llm.journal import (
     sent_fields,
 )
 from codex_loop_assets.signals.judges.llm.prices import UnknownPrice
-from codex_loop_assets.signals.judges.llm.till import Till
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -34,14 +34,14 @@ INTENT = "codex_loop_intent"
 _TERMINAL = ("completed", "failed", "expired", "cancelled")
 
 
-class BatchDesk:
+class BatchClient:
     """Submits requests as batches and collects their results. `settings` is the section `llm_judge`."""
 
     def __init__(
         self,
         directory: Path,
         client: Callable[[], OpenAI],
-        till: Till,
+        accounting: Accounting,
         settings: Mapping[str, Any],
         clock: Callable[[], datetime],
     ):
@@ -49,7 +49,7 @@ class BatchDesk:
         self._directory = directory
         self._journal_path = directory / "journal.jsonl"
         self._client = client
-        self._till = till
+        self._accounting = accounting
         self._settings = settings
         self._clock = clock
         self._trouble: dict[str, str] = {}
@@ -87,11 +87,8 @@ class BatchDesk:
             for request in requests:
                 if request.key in under_way:
                     outcomes[request.key] = NotAnswered("pending_batch", self._waiting(under_way[request.key]))
-                elif submissions[request.key] >= self._settings["batch"]["max_submissions"]:
-                    reason = f"{submissions[request.key]} batches without an answer: {journal.last_reason(request.key)}"
+                elif reason := self._given_up(request, submissions[request.key], journal):
                     outcomes[request.key] = NotAnswered("failed", reason)
-                elif len(unusable := self._till.cache.unusable(request)) >= self._settings["max_unusable_answers"]:
-                    outcomes[request.key] = NotAnswered("failed", f"unusable answers; last: {unusable[-1]}")
                 else:
                     ready.setdefault(request.key, []).append(request)
             for chunk in self._chunks(ready):
@@ -103,6 +100,15 @@ class BatchDesk:
         with self._locked():
             if self._journal().open():
                 append(self._journal_path, "forget", self._clock(), thread_id=thread_id)
+
+    def _given_up(self, request: Request, submissions: int, journal: Journal) -> str | None:
+        """Why a request is not sent once more; None when it is."""
+        if submissions >= self._settings["batch"]["max_submissions"]:
+            return f"{submissions} batches without an answer: {journal.last_reason(request.key)}"
+        unusable = self._accounting.cache.unusable(request)
+        if len(unusable) >= self._settings["max_unusable_answers"]:
+            return f"{len(unusable)} unusable answers; last: {unusable[-1]}"
+        return None
 
     def _locked(self) -> FileLock:
         return FileLock(self._directory / "batches.lock")
@@ -129,10 +135,10 @@ class BatchDesk:
         intent_id = content_hash([sorted(chunk), number, self._clock().isoformat()])[:32]
         intent = Intent(intent_id, self._clock(), {})
         try:
-            worst = {key: self._till.prices.worst(group[0], batch=True) for key, group in chunk.items()}
+            worst = {key: self._accounting.prices.worst(group[0], batch=True) for key, group in chunk.items()}
         except UnknownPrice as error:
             return dict.fromkeys(chunk, NotAnswered("deferred", str(error)))
-        granted = self._till.governor.reserve((intent.reservation(key), worst[key]) for key in chunk)
+        granted = self._accounting.governor.reserve((intent.reservation(key), worst[key]) for key in chunk)
         outcomes: dict[str, Outcome] = {}
         for (key, group), fits in zip(chunk.items(), granted, strict=True):
             if fits:
@@ -213,7 +219,7 @@ class BatchDesk:
             self._file(intent, group, response["body"], forgotten)
             unanswered.pop(group[0].key, None)
         for key in unanswered:
-            self._till.governor.release(intent.reservation(key))
+            self._accounting.governor.release(intent.reservation(key))
         append(
             self._journal_path, "closed", self._clock(), intent=intent.id, status=batch.status, unanswered=unanswered
         )
@@ -225,17 +231,17 @@ class BatchDesk:
         reservation, worst = intent.reservation(group[0].key), group[0].worst_usd
         wanted = [sent.request() for sent in group if sent.thread_id not in forgotten]
         if not wanted:
-            self._till.governor.settle(reservation, worst, body.get("model") or "unknown", None)
+            self._accounting.governor.settle(reservation, worst, body.get("model") or "unknown", None)
             return
-        outcome = self._till.take(wanted[0], body, reservation, worst, batch=True)
+        outcome = self._accounting.book(wanted[0], body, reservation, worst, batch=True)
         if isinstance(outcome, Answered):
             for request in wanted[1:]:
-                self._till.share(request, outcome)
+                self._accounting.share(request, outcome)
 
     def _results(self, batch: Any) -> Iterable[Mapping[str, Any]]:
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id:
-                for line in self._client().files.content(file_id).text.splitlines():
+                for line in self._client().files.content(file_id).content.split(b"\n"):
                     try:
                         yield json.loads(line)
                     except ValueError:  # its request stays unanswered and is sent again

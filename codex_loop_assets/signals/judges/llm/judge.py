@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from codex_loop_assets.settings import section
 from codex_loop_assets.signals.judges.base import JudgeResult, Transcript, Usage
-from codex_loop_assets.signals.judges.llm.batch import BatchDesk
+from codex_loop_assets.signals.judges.llm.accounting import Accounting
+from codex_loop_assets.signals.judges.llm.batch import BatchClient
 from codex_loop_assets.signals.judges.llm.cache import AnswerCache
 from codex_loop_assets.signals.judges.llm.citations import findings
 from codex_loop_assets.signals.judges.llm.exchange import Answered, NotAnswered, Outcome, Request
@@ -21,7 +22,6 @@ from codex_loop_assets.signals.judges.llm.governor import Governor
 from codex_loop_assets.signals.judges.llm.prices import Prices
 from codex_loop_assets.signals.judges.llm.prompt import question, wanted, window_key, wording_version
 from codex_loop_assets.signals.judges.llm.synchronous import Synchronous
-from codex_loop_assets.signals.judges.llm.till import Till
 from codex_loop_assets.signals.judges.llm.windows import Window, windows
 from codex_loop_assets.signals.schema import SignalSchema
 
@@ -63,14 +63,14 @@ class LlmJudge:
     def __init__(
         self,
         settings: Mapping[str, Any],
-        till: Till,
+        accounting: Accounting,
         synchronous: Synchronous,
-        desk: BatchDesk,
+        batches: BatchClient,
     ):
         self._settings = settings
-        self._till = till
+        self._accounting = accounting
         self._synchronous = synchronous
-        self._desk = desk
+        self._batches = batches
         self.version = f"llm-{wording_version()}"
 
     def judge(self, transcript: Transcript, schema: SignalSchema) -> JudgeResult:
@@ -79,8 +79,8 @@ class LlmJudge:
 
     def judge_many(self, transcripts: Sequence[Transcript], schema: SignalSchema) -> dict[str, JudgeResult]:
         """Results by thread id: from the cache where it holds the answers, else asked for now or by batch."""
-        if self._desk.in_flight():
-            self._desk.collect()
+        if self._batches.in_flight():
+            self._batches.collect()
         sessions = {transcript.thread_id: self._parts(transcript, schema) for transcript in transcripts}
         open_requests = [part.request for parts in sessions.values() for part in parts if part.request]
         outcomes = self._ask(open_requests)
@@ -89,7 +89,7 @@ class LlmJudge:
 
     def collect(self) -> set[str]:
         """Take in batches that have ended: thread ids whose days are worth judging again. For a polling sensor."""
-        return self._desk.collect() if self._desk.in_flight() else set()
+        return self._batches.collect() if self._batches.in_flight() else set()
 
     def estimate(self, transcripts: Sequence[Transcript], schema: SignalSchema) -> Estimate:
         """What judging these sessions would cost now. Makes no call. Raises UnknownPrice."""
@@ -100,21 +100,21 @@ class LlmJudge:
             sessions=len(sessions),
             answered=sum(all(part.request is None for part in parts) for parts in sessions),
             calls=len({request.key for request in requests}),
-            typical_usd=sum(self._till.prices.typical(request, batch) for request in requests),
-            worst_usd=sum(self._till.prices.worst(request, batch) for request in requests),
+            typical_usd=sum(self._accounting.prices.typical(request, batch) for request in requests),
+            worst_usd=sum(self._accounting.prices.worst(request, batch) for request in requests),
         )
 
     def forget(self, thread_id: str) -> bool:
         """Remove every answer about a thread, also those still under way. True when any was kept here."""
-        self._desk.forget(thread_id)
-        return self._till.cache.forget(thread_id)
+        self._batches.forget(thread_id)
+        return self._accounting.cache.forget(thread_id)
 
     def _parts(self, transcript: Transcript, schema: SignalSchema) -> list[_Part]:
         names = wanted(schema)
         parts = []
         for window in windows(transcript, self._settings):
             key = window_key(window, self._settings)
-            known = self._till.cache.answers(transcript.thread_id, key)
+            known = self._accounting.cache.answers(transcript.thread_id, key)
             answered = {pair for answer in known for pair in answer.asked.items()}
             missing = {name: version for name, version in names.items() if (name, version) not in answered}
             request = question(transcript.thread_id, window, missing, schema, self._settings) if missing else None
@@ -124,7 +124,7 @@ class LlmJudge:
     def _ask(self, requests: Sequence[Request]) -> _Outcomes:
         """Outcomes by thread and request key. Threads with the very same question share one answer."""
         if self._settings["mode"] == "batch":
-            by_key = self._desk.submit(requests)
+            by_key = self._batches.submit(requests)
         else:
             by_key = self._ask_now({request.key: request for request in reversed(requests)})
         outcomes: _Outcomes = {}
@@ -133,7 +133,7 @@ class LlmJudge:
             outcome = by_key[request.key]
             if request.key in seen:
                 outcome = (
-                    self._till.share(request, outcome)
+                    self._accounting.share(request, outcome)
                     if isinstance(outcome, Answered)
                     else replace(outcome, calls=0, cost_usd=0.0)
                 )
@@ -143,7 +143,7 @@ class LlmJudge:
 
     def _ask_now(self, requests: Mapping[str, Request]) -> dict[str, Outcome]:
         """Outcomes by request key. What is already under way in a batch is not bought again."""
-        under_way = self._desk.in_flight()
+        under_way = self._batches.in_flight()
         waiting = {key: NotAnswered("pending_batch", under_way[key]) for key in requests if key in under_way}
         return waiting | self._synchronous.ask([requests[key] for key in reversed(requests) if key not in under_way])
 
@@ -185,7 +185,7 @@ def open_llm_judge(
     sections `llm_judge` and `prices`; `clock` gives the real time (UTC), which decides the day of the budget.
     """
     settings = section("llm_judge") if settings is None else settings
-    till = Till(
+    accounting = Accounting(
         AnswerCache(directory / "answers"),
         Governor(directory / "spending.jsonl", settings["daily_budget_usd"], clock),
         Prices(section("prices") if prices is None else prices),
@@ -193,9 +193,9 @@ def open_llm_judge(
     )
     return LlmJudge(
         settings,
-        till,
-        Synchronous(client, till, settings),
-        BatchDesk(directory / "batches", client, till, settings, clock),
+        accounting,
+        Synchronous(client, accounting, settings),
+        BatchClient(directory / "batches", client, accounting, settings, clock),
     )
 
 

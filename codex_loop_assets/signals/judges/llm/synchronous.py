@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from codex_loop_assets.signals.judges.llm.accounting import Accounting
 from codex_loop_assets.signals.judges.llm.exchange import NotAnswered, Outcome, Request
 from codex_loop_assets.signals.judges.llm.prices import UnknownPrice
-from codex_loop_assets.signals.judges.llm.till import Till
 
 if TYPE_CHECKING:
     from openai import APIError, APIStatusError, OpenAI
@@ -32,12 +32,12 @@ class Synchronous:
     def __init__(
         self,
         client: Callable[[], OpenAI],
-        till: Till,
+        accounting: Accounting,
         settings: Mapping[str, Any],
         sleep: Callable[[float], None] = time.sleep,
     ):
         self._client = client
-        self._till = till
+        self._accounting = accounting
         self._settings = settings
         self._sleep = sleep
 
@@ -45,7 +45,7 @@ class Synchronous:
         """Outcomes by request key. Requests are taken in order, so that a budget that runs out serves the first."""
         if not requests:
             return {}
-        run = _Run(self._client(), self._till, self._settings, self._sleep)
+        run = _Run(self._client(), self._accounting, self._settings, self._sleep)
         with ThreadPoolExecutor(max_workers=max(1, self._settings["concurrency"])) as pool:
             outcomes = pool.map(run.ask, requests)
             return {request.key: outcome for request, outcome in zip(requests, outcomes, strict=True)}
@@ -54,9 +54,11 @@ class Synchronous:
 class _Run:
     """State that the calls of one round share: a pause that a rate limit imposes on all, and a reason to stop."""
 
-    def __init__(self, client: OpenAI, till: Till, settings: Mapping[str, Any], sleep: Callable[[float], None]):
+    def __init__(
+        self, client: OpenAI, accounting: Accounting, settings: Mapping[str, Any], sleep: Callable[[float], None]
+    ):
         self._client = client.with_options(max_retries=0, timeout=settings["timeout_seconds"])
-        self._till = till
+        self._accounting = accounting
         self._settings = settings
         self._sleep = sleep
         self._lock = threading.Lock()
@@ -74,12 +76,12 @@ class _Run:
 
     def _attempts(self, request: Request) -> Outcome:
         try:
-            worst = self._till.prices.worst(request, batch=False)
+            worst = self._accounting.prices.worst(request, batch=False)
         except UnknownPrice as error:
             return NotAnswered("deferred", str(error))
         calls, paid, last = 0, 0.0, "not asked"
         for attempt in range(self._settings["max_attempts"]):
-            unusable = self._till.cache.unusable(request)
+            unusable = self._accounting.cache.unusable(request)
             if len(unusable) >= self._settings["max_unusable_answers"]:
                 return NotAnswered("failed", f"{len(unusable)} unusable answers; last: {unusable[-1]}", calls, paid)
             self._wait()
@@ -87,7 +89,7 @@ class _Run:
                 return NotAnswered("failed", self._halt, calls, paid)
             reservation = f"{request.key}:{uuid.uuid4().hex}"
             if not self._reserve(reservation, worst):
-                return NotAnswered("deferred", _no_budget(worst, self._till.governor.left()), calls, paid)
+                return NotAnswered("deferred", _no_budget(worst, self._accounting.governor.left()), calls, paid)
             try:
                 outcome = self._call(request, reservation, worst, attempt)
             finally:
@@ -102,7 +104,7 @@ class _Run:
     def _reserve(self, reservation: str, worst: float) -> bool:
         """Reserve, waiting for calls under way while they hold what is missing: most of it comes back."""
         with self._money:
-            while not self._till.governor.reserve([(reservation, worst)])[0]:
+            while not self._accounting.governor.reserve([(reservation, worst)])[0]:
                 if not self._under_way:
                     return False
                 self._money.wait()
@@ -118,10 +120,10 @@ class _Run:
         """One HTTP call, its reservation settled or released whatever comes of it."""
         import openai
 
-        governor = self._till.governor
+        governor = self._accounting.governor
         try:
             response = self._client.responses.with_raw_response.create(**request.body)
-            return self._till.take(request, _object(response.http_response.text), reservation, worst)
+            return self._accounting.book(request, _object(response.http_response.text), reservation, worst)
         except openai.APITimeoutError as error:
             # The provider may have finished and charged an answer that nobody waited for.
             governor.settle(reservation, worst, request.body["model"], None)

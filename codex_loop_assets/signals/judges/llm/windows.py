@@ -87,7 +87,7 @@ def _facts(turn: TranscriptTurn):
     if turn.tools:
         yield f"{turn.failed_tools} of {turn.tools} tool calls failed"
     if turn.aborted:
-        yield "the person interrupted the agent"
+        yield "the turn was cut short"
     if turn.undone:
         yield "the person undid the changes afterwards"
     if turn.rolled_back:

@@ -22,8 +22,8 @@ from codex_loop_assets.signals.judges.llm.governor import Governor
 from codex_loop_assets.signals.judges.llm.prices import Prices, UnknownPrice
 
 
-class Till:
-    """Takes in responses. The answer is kept before the ledger is settled: what was paid for is never lost."""
+class Accounting:
+    """Books responses. The answer is kept before the ledger is settled: what was paid for is never lost."""
 
     def __init__(self, cache: AnswerCache, governor: Governor, prices: Prices, clock: Callable[[], datetime]):
         self.cache = cache
@@ -31,7 +31,7 @@ class Till:
         self.prices = prices
         self._clock = clock
 
-    def take(
+    def book(
         self, request: Request, body: Mapping[str, Any], reservation: str, worst: float, batch: bool = False
     ) -> Outcome:
         """Book one Responses API object that answers `request` under `reservation`.
