@@ -16,6 +16,8 @@ from codex_loop_assets.signals.command_line import deciding_steps
 from codex_loop_assets.signals.model import CanonTables
 
 _LINE_LIMIT = 300
+# A verdict stands at one end of an output.
+_OUTPUT_END = 3_000
 _COMMIT = r"\bgit (commit|push)\b"
 # Runs of a program by name; whether it is one that the agent wrote is for the caller to say.
 _PROGRAM_RUN = r"(^|[\s;&|(])((python3?|node|bash|sh|ruby|php|deno run|bun|go run)\s+[\w./-]+\.\w+|\./[\w./-]+)"
@@ -64,7 +66,8 @@ class CheckPatterns:
 
     def reported(self, output: str) -> bool:
         """Whether the output says that checks ran and did not hold, rather than that they could not run."""
-        return self.verdicts.search(output) is not None
+        seen = output if len(output) <= 2 * _OUTPUT_END else output[:_OUTPUT_END] + "\n" + output[-_OUTPUT_END:]
+        return self.verdicts.search(seen) is not None
 
 
 def _lines(command: str) -> list[str]:

@@ -21,6 +21,10 @@ _HEADER = re.compile(
 )
 _TAIL_LINES = 60
 _HEADER_LINES = 8
+_LOOK_AT = 4_000
+_TIMED_OUT = 124
+# Steps whose own failure is not in question.
+_SILENT = frozenset({"cd", "echo", "set", "export", "true"})
 # Lines that only frame an error: PowerShell's position marks, hints where to read more, stack frames.
 _NOISE = re.compile(
     r"^\s*(?:\+ |~+|Try |For more information|note: |help: |warning: |at .+:\d+|Now using node|npm notice)", re.I
@@ -39,10 +43,14 @@ class FailurePatterns:
     readers: frozenset[str]
     reader_errors: re.Pattern[str]
     probes: re.Pattern[str]
+    absence_probes: re.Pattern[str]
+    absence: re.Pattern[str]
+    own_limit: re.Pattern[str]
     harmless: re.Pattern[str]
     stopped: frozenset[int]
     sandbox: re.Pattern[str]
     expected: re.Pattern[str]
+    looks_first: re.Pattern[str]
     test_paths: re.Pattern[str]
     error_lines: re.Pattern[str]
 
@@ -52,41 +60,47 @@ class FailurePatterns:
             searches=thresholds["searches"],
             readers=frozenset(thresholds["readers"]),
             reader_errors=re.compile(thresholds["reader_errors"]),
-            probes=re.compile("|".join(f"(?:{pattern})" for pattern in thresholds["probes"]), re.M),
-            harmless=re.compile(
-                "|".join(f"(?:{pattern.removeprefix('(?i)')})" for pattern in thresholds["harmless_outputs"]), re.I
-            ),
+            probes=_any_of(thresholds["probes"]),
+            absence_probes=_any_of(thresholds["absence_probes"]),
+            absence=re.compile(thresholds["absence"]),
+            own_limit=re.compile(thresholds["own_limit"]),
+            harmless=_any_of(thresholds["harmless_outputs"]),
             stopped=frozenset(thresholds["stopped_exit_codes"]),
             sandbox=re.compile(thresholds["sandbox_denials"]),
             expected=re.compile(thresholds["expected"]),
+            looks_first=re.compile(thresholds["looks_first"]),
             test_paths=re.compile(thresholds["test_paths"]),
             error_lines=re.compile(thresholds["error_lines"]),
         )
 
 
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.M)
+
+
 def excuse(command: str, exit_code: int, output: str, patterns: FailurePatterns) -> str | None:
     """Why this failure is no friction by itself, in words; None when something went wrong.
 
-    The steps that can have set the exit code are looked at (see `deciding_steps`): the last of them decides, unless an
-    earlier one of an `&&` chain speaks in the output.
+    The steps that can have set the exit code are looked at (see `deciding_steps`). Where only some steps of an `&&` chain
+    have an excuse: a chain that stopped without a word stopped at one of those; a chain of programs that only look ended
+    with the last, because what they print is what they looked at; otherwise what is printed speaks against them.
     """
     output = plain_output(output)
     if exit_code in patterns.stopped:
         return "stopped by a signal"
-    if patterns.harmless.search(output[:2_000]):
+    if exit_code == _TIMED_OUT and patterns.own_limit.search(command):
+        return "ran into a limit that the agent set"
+    if patterns.harmless.search(output[:_LOOK_AT]):
         return "nothing to do"
-    deciding = deciding_steps(command)
-    if not deciding:
+    steps = [step for step in deciding_steps(command) if step.program not in _SILENT]
+    reasons = [_step_excuse(step, exit_code, output, patterns) for step in steps]
+    given = [reason for reason in reasons if reason]
+    if not given:
         return None
-    reasons = [
-        _step_excuse(step, exit_code, output, patterns)
-        for step in deciding
-        if step.program not in ("cd", "echo", "set", "export", "true")
-    ]
-    if reasons and all(reasons):
-        return reasons[-1]
-    if reasons and reasons[-1] and not patterns.error_lines.search(output[:4_000]):
-        return reasons[-1]
+    only_looks = all(step.program in patterns.readers or step.program in patterns.searches for step in steps)
+    says_nothing_wrong = not output or only_looks or patterns.error_lines.search(output[:_LOOK_AT]) is None
+    if len(given) == len(reasons) or not output or (reasons[-1] and says_nothing_wrong):
+        return given[-1]
     return None
 
 
@@ -96,11 +110,12 @@ def _step_excuse(step: Step, exit_code: int, output: str, patterns: FailurePatte
         step.program == "git" and line.startswith("git grep") and exit_code == 1
     ):
         return "a search or test with a negative answer"
-    if step.program in patterns.readers and patterns.reader_errors.search(output[:4_000]):
+    if step.program in patterns.readers and patterns.reader_errors.search(output[:_LOOK_AT]):
         return "looked for something that is not there"
     if step.program in ("ls", "find") and not output:
         return "looked for something that is not there"
-    if patterns.probes.search(line):
+    asks_whether_there = patterns.absence_probes.search(line) and patterns.absence.search(output[:_LOOK_AT])
+    if patterns.probes.search(line) or asks_whether_there:
         return "a probe with a negative answer"
     return None
 

@@ -7,6 +7,7 @@ there, never zero. What does not belong here: finding anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -58,22 +59,30 @@ def session_observability(canon: CanonTables, schema: SignalSchema) -> pl.DataFr
     """Per session and category whether it could have been seen there.
 
     Columns: thread_id, category, observable, missing (the facts that session lacks). A session without an era in
-    `spines`
-    (an unreadable source) can show nothing.
+    `spines` (an unreadable source) can show nothing.
     """
-    eras = _eras(canon)
-    seen = _seen_facts(canon)
+    held = _held_facts(canon)
+    rows = [
+        {"facts": list(combination), "category": name, "observable": not missing, "missing": missing}
+        for combination in sorted({tuple(facts) for facts in held["facts"].to_list()})
+        for name, category in sorted(schema.active().items())
+        for missing in [[need for need in category.needs if need not in combination]]
+    ]
+    told = pl.DataFrame(rows, schema={"facts": pl.List(pl.String), **dict(list(SESSION_SCHEMA.items())[1:])})
+    # Few combinations of facts occur, so categories are decided once for each and not once for each session.
+    key = pl.col("facts").list.join("|").alias("combination")
+    joined = held.with_columns(key).join(told.with_columns(key).drop("facts"), on="combination", how="left")
+    return joined.select(*SESSION_SCHEMA).sort("thread_id", "category")
+
+
+def _held_facts(canon: CanonTables) -> pl.DataFrame:
+    """(thread_id, facts): the facts that each session's records hold, sorted."""
+    eras, seen = _eras(canon), _seen_facts(canon)
     rows = []
-    for session in canon.sessions.select("thread_id", "approvals_observable").to_dicts():
-        held = _held(eras.get(session["thread_id"], ()), seen.get(session["thread_id"], frozenset()))
-        if session["approvals_observable"]:
-            held |= {"approvals", "refusals"}
-        for name, category in sorted(schema.active().items()):
-            missing = [need for need in category.needs if need not in held]
-            rows.append(
-                {"thread_id": session["thread_id"], "category": name, "observable": not missing, "missing": missing}
-            )
-    return pl.DataFrame(rows, schema=SESSION_SCHEMA)
+    for thread, approvals in canon.sessions.select("thread_id", "approvals_observable").iter_rows():
+        held = _held(eras.get(thread, ()), seen.get(thread, frozenset()))
+        rows.append({"thread_id": thread, "facts": sorted(held | ({"approvals", "refusals"} if approvals else set()))})
+    return pl.DataFrame(rows, schema={"thread_id": pl.String, "facts": pl.List(pl.String)})
 
 
 def _eras(canon: CanonTables) -> dict[str, tuple[str, ...]]:
@@ -96,10 +105,11 @@ def _seen_facts(canon: CanonTables) -> dict[str, frozenset[str]]:
     return {thread: frozenset(names) for thread, names in found.items()}
 
 
-def _held(eras: tuple[str, ...], seen: frozenset[str]) -> set[str]:
+@cache
+def _held(eras: tuple[str, ...], seen: frozenset[str]) -> frozenset[str]:
     """Facts that records of these eras hold together, given those the thread is known to hold."""
 
     def holds(name: str, fact: Mapping[str, Any]) -> bool:
         return any(fact[era] == "yes" or (fact[era] == "seen" and name in seen) for era in eras if era in fact)
 
-    return {name for name, fact in facts().items() if holds(name, fact)}
+    return frozenset(name for name, fact in facts().items() if holds(name, fact))

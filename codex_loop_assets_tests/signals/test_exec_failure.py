@@ -32,6 +32,9 @@ def failures(session: SessionTables) -> list[dict]:
         ("rg TODO src", 127, "bash: rg: command not found"),
         ("docker build .", 1, "ERROR: failed to solve: process did not complete successfully"),
         ("git ls-remote origin && npm publish", 1, "npm error 403 Forbidden"),
+        ('python3 -c "from app import main; main()"', 1, "Traceback (most recent call last):\nKeyError: 'port'"),
+        ("grep -q cart src/a.py && make deploy", 2, "make: *** [deploy] Error 1"),
+        ("rg -n '(' src", 2, "rg: regex parse error:\n    (\n    ^\nerror: unclosed group"),
     ],
 )
 def test_a_command_that_was_meant_to_work_and_did_not_is_a_failure(command, code, output):
@@ -59,6 +62,10 @@ def test_a_command_that_was_meant_to_work_and_did_not_is_a_failure(command, code
         ("ls specs/checklists", 2, "ls: cannot access 'specs/checklists': No such file or directory"),
         ("sed -n '1,200p' docs/plan.md", 2, "sed: can't read docs/plan.md: No such file or directory"),
         ("npm start", 130, "^C"),
+        ("timeout 20 npm run dev", 124, "ready on http://localhost:3000"),
+        ("sed -n '1,80p' src/errors.py && rg -n oldName src", 1, "class FatalError(Exception): ..."),
+        ("grep -q cart src/a.py && sed -i s/a/b/ src/a.py", 1, ""),
+        ("find . -name '*.py' | xargs grep -l oldName", 123, ""),
         ("yes | head -1", 141, "y"),
         ('git commit -m "update"', 1, "On branch main\nnothing to commit, working tree clean"),
     ],
@@ -106,6 +113,11 @@ def test_an_announced_failure_is_none():
     session = SessionTables().ask("fix it").patch("src/cart.py")
     session.say("First I reproduce the bug: this run should fail.").run("pytest -q tests/test_bug.py", 1, RED)
     assert failures(session) == []
+
+
+def test_an_announced_failure_of_any_command_is_none():
+    session = SessionTables().ask("check the messages").say("A bad port should fail with a clear message.")
+    assert failures(session.run("node cli.js --port=abc", 2, "Error: port must be a number")) == []
 
 
 def test_a_check_that_failed_before_the_edit_and_passed_after_was_the_task():

@@ -26,6 +26,7 @@ _MISSING = re.compile(r"(?:^|[\s:])([\w.+-]{1,40}): (?:command )?not found|comma
 _RETRY_WINDOW = 6
 _ANNOUNCEMENT_LENGTH = 600
 _REASON_LENGTH = 160
+_SANDBOX_LENGTH = 4_000
 
 
 @dataclass
@@ -158,14 +159,14 @@ class _Session:
             return False
         if excuse(command, exit_code, output, self._patterns) or self._sandbox_retry_worked(index):
             return False
-        if exit_code in (126, 127) or not call["check"]:
+        if exit_code in (126, 127):
             return True
-        return not (self._announced(index) or self._found_or_meant(index))
+        return not (self._announced(index) or (call["check"] and self._found_or_meant(index)))
 
     def _sandbox_retry_worked(self, index: int) -> bool:
         """The sandbox stopped the command and the same command then ran: Codex's ordinary way to ask for permission."""
         call = self._calls[index]
-        if not self._patterns.sandbox.search(call["output"] or ""):
+        if not self._patterns.sandbox.search((call["output"] or "")[:_SANDBOX_LENGTH]):
             return False
         following = self._calls[index + 1 : index + 1 + _RETRY_WINDOW]
         return any(other["command"] == call["command"] and other["exit_code"] == 0 for other in following)
@@ -179,7 +180,11 @@ class _Session:
             for words in self._words
             if words["run"] == call["run"] and since < words["seq"] < call["seq_start"] and words["text"]
         ]
-        return any(self._patterns.expected.search(text) for text in texts[-2:])
+        looks_first = self._patterns.looks_first if call["check"] else None
+        return any(
+            self._patterns.expected.search(text) or (looks_first is not None and looks_first.search(text))
+            for text in texts[-2:]
+        )
 
     def _found_or_meant(self, index: int) -> bool:
         """Whether a failing check shows what was there before, or what tests written first are meant to show."""
