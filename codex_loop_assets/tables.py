@@ -425,7 +425,7 @@ TASK_VALIDATIONS = Table(
         _required("cluster_id", pl.String, "Cluster."),
         _required("candidate_id", pl.String, "Candidate task."),
         _required("digest", pl.String, "Task digest that was run."),
-        _required("check", pl.String, "verdict, nop, oracle, repeat, or an attack: empty, drop_hunk_N, wrong_value, touch_markers, edit_tests."),
+        _required("check", pl.String, "verdict, nop, oracle, repeat, or an attack: empty, drop_hunk_N, wrong_value, touch_markers, early_exit, edit_tests."),
         _required("attempt", pl.Int32, "From 0."),
         _required("status", pl.String, "For `verdict`: validated, needs_review, rejected, unvalidated. Else: passed, failed, error."),
         _required("reason", pl.String, "Why, in words."),

@@ -71,6 +71,10 @@ def attacks(patch: bytes, tests: list[str], settings: Mapping[str, Any]) -> list
         result.append(Attack("wrong_value", number, _patch_solution(mutant, settings)))
     context = {"workdir": settings["workdir"], "tests": [shlex.quote(path) for path in tests if "\n" not in path]}
     result.append(Attack("touch_markers", 0, {"solve.sh": render("attack_markers.sh.jinja", context)}))
+    touched = [shlex.quote(_path(part)) for part in _sections(text) if _counts(part, settings)]
+    if touched:
+        files = {"workdir": settings["workdir"], "files": touched}
+        result.append(Attack("early_exit", 0, {"solve.sh": render("attack_exit.sh.jinja", files)}))
     if tests:
         result.append(Attack("edit_tests", 0, {"solve.sh": render("attack_tests.sh.jinja", context)}))
     return result

@@ -80,8 +80,8 @@ def _kept(previous: pl.DataFrame | None, digests: Mapping[str, str]) -> list[Row
 def _run_all(tasks: list[Row], home: Path, settings: Mapping[str, Any], harbor: Any) -> list[Row]:
     """Three trials per task: nothing done, the reference solution, and the bench of repeats and attacks."""
     limits = settings["validation"]
-    # Everything that shapes the jobs is in their name: Harbor refuses to go on with a job that was configured otherwise.
-    substance = json.dumps([[task["digest"] for task in tasks], limits], sort_keys=True)
+    # Everything that shapes the jobs is in their name: Harbor refuses to go on with a job that was configured
+    otherwise. substance = json.dumps([[task["digest"] for task in tasks], limits], sort_keys=True)
     key = hashlib.sha256(substance.encode()).hexdigest()[:12]
     place = home / "harbor" / "validation" / key
     names = {Path(task["task_dir"]).name: task for task in tasks}
@@ -105,8 +105,8 @@ def _run_all(tasks: list[Row], home: Path, settings: Mapping[str, Any], harbor: 
 def _trials(harbor: Any, home: Path, path: Path, agent: str, key: str, limits: Mapping[str, Any]) -> dict[str, Any]:
     """The trials of a directory of tasks, by task directory name.
 
-    A job that a killed run left is finished by Harbor; one that is finished is read again; one in which the surroundings
-    failed is run anew under another name.
+    A job that a killed run left is finished by Harbor; one that is finished is read again; one in which the
+    surroundings failed is run anew under another name.
     """
     jobs = home / "harbor" / "jobs"
     for attempt in itertools.count():

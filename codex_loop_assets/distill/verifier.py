@@ -74,9 +74,21 @@ def _command_files(
     left = sorted(set(solved) - set(matching(solved, tests)))
     kept = {path: reference[path] for path in matching(reference, globs) if path not in left}
     directory = posixpath.join(settings["workdir"], check.directory) if check.directory else settings["workdir"]
+    summary = _summary(check, settings["checks"]["summaries"])
+    context = {
+        "directory": shlex.quote(directory),
+        "line": check.line,
+        "summary": shlex.quote(summary) if summary else "",
+    }
     return {
-        "check.sh": render("check.sh.jinja", {"directory": shlex.quote(directory), "line": check.line}),
+        "check.sh": render("check.sh.jinja", context),
         "reference.tar": archive(kept) if kept else b"",
         "guarded.ere": "".join(f"{pattern(glob)}\n" for glob in globs).encode(),
         "solved.txt": "".join(f"{path}\n" for path in left).encode(),
     }
+
+
+def _summary(check: Check, summaries: list[Mapping[str, Any]]) -> str | None:
+    """The pattern of the line that the check's program prints when tests ran and passed; None where none is known."""
+    line = check.commands[-1].line
+    return next((item["pattern"] for item in summaries if line.startswith(tuple(item["starts"]))), None)

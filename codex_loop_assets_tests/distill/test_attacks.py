@@ -72,6 +72,7 @@ def test_all_kinds_of_attack_are_there(graded):
         "drop",
         "wrong_value",
         "touch_markers",
+        "early_exit",
         "edit_tests",
     }
 
