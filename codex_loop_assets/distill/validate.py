@@ -80,8 +80,8 @@ def _kept(previous: pl.DataFrame | None, digests: Mapping[str, str]) -> list[Row
 def _run_all(tasks: list[Row], home: Path, settings: Mapping[str, Any], harbor: Any) -> list[Row]:
     """Three trials per task: nothing done, the reference solution, and the bench of repeats and attacks."""
     limits = settings["validation"]
-    # Everything that shapes the jobs is in their name: Harbor refuses to go on with a job that was configured
-    otherwise. substance = json.dumps([[task["digest"] for task in tasks], limits], sort_keys=True)
+    # All that shapes the jobs is in their name: Harbor refuses to go on with a job that was configured otherwise.
+    substance = json.dumps([[task["digest"] for task in tasks], limits], sort_keys=True)
     key = hashlib.sha256(substance.encode()).hexdigest()[:12]
     place = home / "harbor" / "validation" / key
     names = {Path(task["task_dir"]).name: task for task in tasks}
