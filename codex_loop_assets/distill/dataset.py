@@ -36,7 +36,9 @@ def replace_dataset(
     `evidence` has one JSON-able mapping per task (same order), written to trace_evidence.json.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    for left in target.parent.glob(f"{_scratch_prefix(target)}*"):
+        shutil.rmtree(left, ignore_errors=True)  # of a run that was killed
+    scratch = _scratch(target)
     try:
         digests = {task.directory: task_digest(write(task, scratch)) for task in tasks}
         _describe(scratch, target, name, description, tasks, digests, evidence)
@@ -89,9 +91,18 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
+def _scratch_prefix(target: Path) -> str:
+    # No cluster's folder name holds a tilde, so that one cluster's leftovers never look like another's.
+    return f".{target.name}~"
+
+
+def _scratch(target: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=_scratch_prefix(target), dir=target.parent))
+
+
 def _remove(target: Path) -> None:
     if target.exists():
-        grave = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        grave = _scratch(target)
         os.rename(target, grave / "old")
         shutil.rmtree(grave)
 
@@ -101,14 +112,14 @@ def _exchange(new: Path, target: Path) -> None:
     if not target.exists():
         os.rename(new, target)
         return
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        done = libc.renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE)
-        if done == 0:
+    exchange = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if exchange is not None:
+        if exchange(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE) == 0:
             return
-        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(target))
-    grave = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(code, os.strerror(code), str(target))
+    grave = _scratch(target)
     os.rename(target, grave / "old")
     os.rename(new, target)
     shutil.rmtree(grave)
