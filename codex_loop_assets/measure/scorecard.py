@@ -11,13 +11,17 @@ import bisect
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from codex_loop_assets.measure.truth import LabelledMoment, Truth
 from codex_loop_assets.settings import section
 from codex_loop_assets.tables import SCORECARD
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Matching = Literal["exact", "near"]
 JUDGES = ("local_judge", "llm_judge", "regex_baseline")
@@ -220,17 +224,23 @@ def _numbers(tallies: list[_Tally], settings: Mapping[str, Any]) -> dict[str, An
 
 
 def _interval(pairs: list[tuple[int, int]], settings: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """95 % percentile interval of sum(hits) / sum(total), resampling sessions; sessions without a total add nothing."""
+    """95 % percentile interval of sum(hits) / sum(total) over resampled sessions; (None, None) without any total."""
     import numpy as np
 
-    counted = [(hits, total) for hits, total in pairs if total]
-    if not counted:
+    if not any(total for _, total in pairs):
         return None, None
-    source = np.random.default_rng(settings["seed"])
-    draws = source.integers(0, len(counted), size=(settings["resamples"], len(counted)))
-    sums = np.asarray(counted, dtype=float)[draws].sum(axis=1)
-    low, high = np.percentile(sums[:, 0] / sums[:, 1], [2.5, 97.5])
+    sums = _resampling(len(pairs), settings["resamples"], settings["seed"]) @ np.asarray(pairs, dtype=float)
+    counted = sums[sums[:, 1] > 0]
+    low, high = np.percentile(counted[:, 0] / counted[:, 1], [2.5, 97.5])
     return float(low), float(high)
+
+
+@cache
+def _resampling(sessions: int, resamples: int, seed: int) -> np.ndarray:
+    """(resamples, sessions): how often each session is drawn in each resample, the same for every number of a card."""
+    import numpy as np
+
+    return np.random.default_rng(seed).multinomial(sessions, np.full(sessions, 1 / sessions), size=resamples)
 
 
 def _version(findings: list[dict[str, Any]]) -> str:
@@ -239,3 +249,23 @@ def _version(findings: list[dict[str, Any]]) -> str:
     if len(versions) <= 1:
         return versions[0] if versions else "none"
     return "several/" + hashlib.sha256("\n".join(versions).encode()).hexdigest()[:8]
+
+
+def drift(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """How each number moved between two scorecards, for rows whose detector version changed.
+
+    Columns: the key of the table, `version_before`, `version_after`, the differences `precision_change`, `recall_change`
+    and `f1_change` (after minus before), and `worse`: whether precision or recall fell below its interval of before.
+    """
+    key = ["truth", "detector", "category", "language", "matching"]
+    both = after.join(before, on=key, suffix="_before").filter(
+        pl.col("detector_version") != pl.col("detector_version_before")
+    )
+    fell = [pl.col(name) < pl.col(f"{name}_low_before") for name in ("precision", "recall")]
+    return both.select(
+        *key,
+        pl.col("detector_version_before").alias("version_before"),
+        pl.col("detector_version").alias("version_after"),
+        *((pl.col(name) - pl.col(f"{name}_before")).alias(f"{name}_change") for name in ("precision", "recall", "f1")),
+        pl.any_horizontal(fell).fill_null(False).alias("worse"),
+    ).sort(key)

@@ -81,9 +81,10 @@ def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
 def excuse(command: str, exit_code: int, output: str, patterns: FailurePatterns) -> str | None:
     """Why this failure is no friction by itself, in words; None when something went wrong.
 
-    The steps that can have set the exit code are looked at (see `deciding_steps`). Where only some steps of an `&&` chain
-    have an excuse: a chain that stopped without a word stopped at one of those; a chain of programs that only look ended
-    with the last, because what they print is what they looked at; otherwise what is printed speaks against them.
+    The steps that can have set the exit code are looked at (see `deciding_steps`). Where only some steps of an `&&`
+    chain have an excuse: a chain that stopped without a word stopped at one of those; a chain of programs that only
+    look ended with the last, because what they print is what they looked at; otherwise what is printed speaks against
+    them.
     """
     output = plain_output(output)
     if exit_code in patterns.stopped:

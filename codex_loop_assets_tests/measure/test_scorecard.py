@@ -15,7 +15,7 @@ from codex_loop_assets.measure.gold import (
     planted_truth,
     real_session_truth,
 )
-from codex_loop_assets.measure.scorecard import scorecard
+from codex_loop_assets.measure.scorecard import drift, scorecard
 from codex_loop_assets.measure.truth import LabelledMoment, Truth
 from codex_loop_assets.signals.model import DetectedBy, Evidence, Moment, detection_row
 from codex_loop_assets.tables import DETECTIONS, SPINES, TURNS
@@ -156,6 +156,17 @@ def test_a_detector_is_held_to_its_bar():
     labels = truth(labelled("a", 20))
     assert score(labels, found("a", 20))["above_bar"] is True
     assert score(labels, found("a", 20), found("a", 30), found("a", 40))["above_bar"] is False
+
+
+def test_a_new_version_that_finds_less_than_before_is_worse():
+    threads = tuple(f"t{number}" for number in range(20))
+    labels = truth(*(labelled(thread, 20) for thread in threads), threads=threads)
+    old = [found(thread, 20) for thread in threads]
+    new = [{**row, "detector_version": "v2"} for row in old[:5]]
+    cards = [scorecard(labels, DETECTIONS.frame(rows), turns(*threads)) for rows in (old, new)]
+    moved = drift(*cards).filter((pl.col("category") == "correction") & (pl.col("language") == "all"))
+    assert moved["worse"].all() and moved["recall_change"].unique().to_list() == [-0.75]
+    assert drift(cards[0], cards[0]).is_empty()
 
 
 def test_the_fixture_truth_says_what_is_open(tmp_path):

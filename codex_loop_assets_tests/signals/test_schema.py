@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from codex_loop_assets.signals import rules as package
+from codex_loop_assets.signals.rules import detect
 from codex_loop_assets.signals.rules.registry import rules
 from codex_loop_assets.signals.schema import load_schema
+from codex_loop_assets_tests.signals.session_tables import SessionTables
 
 PROMOTED = {
     "name": "stale_lockfile",
@@ -38,6 +43,44 @@ def test_every_built_in_category_is_defined_with_criteria_for_and_against():
 
 def test_every_mechanical_category_has_exactly_one_rule():
     assert sorted(rule.category for rule in rules()) == sorted(load_schema().mechanical())
+
+
+NEW_RULE = """
+from codex_loop_assets.signals.model import Evidence, Moment
+from codex_loop_assets.signals.rules.rule import rule
+from codex_loop_assets.signals.schema import Category
+
+@rule(
+    category="shouting", version="7", looks_for="Requests in capitals.", evidence="The request.",
+    near_misses=("a constant", "an acronym", "a heading"), needs=("user_messages",),
+    introduces=Category(name="shouting", type="friction", definition="The person shouts.",
+                        inclusion_criteria=("capitals",), exclusion_criteria=("an acronym",)),
+)
+def find(canon, thresholds):
+    return [
+        Moment(turn["thread_id"], turn["run"], turn["seq_start"], turn["seq_end"], 2, 0.9, "The user shouted",
+               (Evidence(turn["seq_start"]),), turn["turn_id"])
+        for turn in canon.turns.to_dicts() if turn["user_message"].isupper()
+    ]
+"""
+
+
+@pytest.fixture
+def new_rule_file(tmp_path, monkeypatch):
+    """A rule file dropped into the package of rules, and taken away again."""
+    (tmp_path / "shouting.py").write_text(NEW_RULE)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    rules.cache_clear()
+    yield
+    rules.cache_clear()
+    sys.modules.pop("codex_loop_assets.signals.rules.shouting", None)
+
+
+def test_a_person_adds_a_rule_with_its_category_by_adding_a_file(new_rule_file):
+    schema = load_schema()
+    assert schema.mechanical()["shouting"].definition == "The person shouts."
+    found = detect(SessionTables().ask("WHY IS IT RED").ask("now it is green").tables(), schema)
+    assert found.select("category", "detector_version").rows() == [("shouting", "shouting/7")]
 
 
 def test_older_names_are_accepted():
