@@ -227,9 +227,11 @@ def _interval(pairs: list[tuple[int, int]], settings: Mapping[str, Any]) -> tupl
     """95 % percentile interval of sum(hits) / sum(total) over resampled sessions; (None, None) without any total."""
     import numpy as np
 
-    if not any(total for _, total in pairs):
+    counting = [index for index, (_, total) in enumerate(pairs) if total]
+    if not counting:
         return None, None
-    sums = _resampling(len(pairs), settings["resamples"], settings["seed"]) @ np.asarray(pairs, dtype=float)
+    drawn = _resampling(len(pairs), settings["resamples"], settings["seed"])[:, counting]
+    sums = drawn @ np.asarray([pairs[index] for index in counting], dtype=float)
     counted = sums[sums[:, 1] > 0]
     low, high = np.percentile(counted[:, 0] / counted[:, 1], [2.5, 97.5])
     return float(low), float(high)
@@ -240,7 +242,9 @@ def _resampling(sessions: int, resamples: int, seed: int) -> np.ndarray:
     """(resamples, sessions): how often each session is drawn in each resample, the same for every number of a card."""
     import numpy as np
 
-    return np.random.default_rng(seed).multinomial(sessions, np.full(sessions, 1 / sessions), size=resamples)
+    return (
+        np.random.default_rng(seed).multinomial(sessions, np.full(sessions, 1 / sessions), size=resamples).astype(float)
+    )
 
 
 def _version(findings: list[dict[str, Any]]) -> str:
@@ -254,8 +258,8 @@ def _version(findings: list[dict[str, Any]]) -> str:
 def drift(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """How each number moved between two scorecards, for rows whose detector version changed.
 
-    Columns: the key of the table, `version_before`, `version_after`, the differences `precision_change`, `recall_change`
-    and `f1_change` (after minus before), and `worse`: whether precision or recall fell below its interval of before.
+    Columns: the key of the table, `version_before`, `version_after`, the differences `precision_change`,
+    `recall_change` and `f1_change` (after minus before), and `worse`: precision or recall fell below its old interval.
     """
     key = ["truth", "detector", "category", "language", "matching"]
     both = after.join(before, on=key, suffix="_before").filter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_loop_assets.settings import section
@@ -14,6 +14,7 @@ PATTERNS = FailurePatterns.read(section("rules")["exec_failure"])
 SHELL_TEXT = st.text(st.sampled_from("ab x'\"\\|&;()<>\n$`{}-=#"), max_size=60) | st.text(max_size=60)
 
 
+@settings(deadline=None)
 @given(SHELL_TEXT)
 def test_any_text_is_read_without_an_error(text):
     assert all(step.words for step in steps(text))
@@ -22,6 +23,7 @@ def test_any_text_is_read_without_an_error(text):
     assert len(shortened(text, 40)) <= 40 and "\n" not in shortened(text)
 
 
+@settings(deadline=None)
 @given(SHELL_TEXT, st.integers(-1, 255), st.text(max_size=80))
 def test_any_failure_is_judged_without_an_error(command, code, output):
     assert excuse(command, code, output, PATTERNS) is None or isinstance(excuse(command, code, output, PATTERNS), str)

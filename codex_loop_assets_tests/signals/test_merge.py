@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_loop_assets.signals.merge import merge
@@ -73,6 +73,7 @@ def test_the_id_is_that_of_the_place_and_not_of_the_detector():
     assert alone[0]["signal_id"] == other[0]["signal_id"] == signal_id("thread", 0, 5, "correction")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
