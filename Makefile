@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 HARBOR_VENV := .venv-harbor
 HARBOR_PYTHON ?= $(shell command -v python3.12 || command -v python3.13 || command -v python3)
 
-.PHONY: install demo test test-harbor bench ui lint constraints clean
+.PHONY: install demo test test-harbor bench ui lint docs constraints clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/dg check defs
+
+docs: install
+	$(BIN)/python -c "from codex_loop_assets.signals.rules.docs import markdown; print(markdown(), end='')" > docs/signals.md
 
 # One file for Python 3.11 and later; it names versions only.
 constraints: install

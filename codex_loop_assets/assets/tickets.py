@@ -42,7 +42,6 @@ def tickets(context: dg.AssetExecutionContext, config: TicketConfig, home: HomeR
                 "rows": ticket.frame.height,
                 "status": row["status"] if row else "part of another cluster's ticket",
                 "reason": row["reason"] if row else None,
-                "ticket": dg.MetadataValue.md(ticket.markdown) if path else None,
                 "path": dg.MetadataValue.path(path) if path else None,
                 "unresolved_claims": [finding.message for finding in ticket.findings],
             },

@@ -6,6 +6,7 @@ as failed, because nothing else would: the instance's run monitoring only looks 
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import warnings
@@ -36,6 +37,8 @@ def materialise(
 
     Returns the run ids. Raises Problem with the failing asset and its message; the run's log has the rest.
     """
+    # Each run has a database of its own, and alembic announces every one of them.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     with dg.DagsterInstance.get() as instance:
         reap(instance)
         definitions = _definitions()

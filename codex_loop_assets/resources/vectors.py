@@ -156,6 +156,23 @@ class VectorStore:
             _space_of_table(name.removeprefix(prefix)) for name in self._table_names() if name.startswith(prefix)
         )
 
+    def remove(self, subjects: Iterable[str]) -> int:
+        """Delete the rows of these ids from every collection and space, and the versions that still hold them; the
+        number of rows removed."""
+        wanted = sorted(set(subjects))
+        if not wanted:
+            return 0
+        condition = "subject IN (" + ", ".join("'" + key.replace("'", "''") + "'" for key in wanted) + ")"
+        removed = 0
+        for name in self._table_names():
+            with self._lock(name):
+                table = self._connect().open_table(name)
+                before = table.count_rows()
+                table.delete(condition)
+                removed += before - table.count_rows()
+                table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+        return removed
+
     def search(self, collection: str, space: str, vector: np.ndarray, limit: int = 10) -> list[tuple[str, float]]:
         """The nearest rows as (id, cosine), best first."""
         table = self._existing(collection, space)
