@@ -190,6 +190,18 @@ def _assigned(make: Maker) -> list[tuple[str, str, str]]:
         ("escaped_private_key", '{"private_key": "' + make.pem("PRIVATE" + " KEY", "\\n") + '\\n"}', ""),
         ("xml_password", f"<server><id>c</id><password>{password}</password></server>", password),
         ("sentry_dsn", f"SENTRY_DSN=https://{hexadecimal}@o12.ingest.sentry.io/345\n", hexadecimal),
+        ("yaml_password", f"db:\n  user: {user}\n  pass" + f"word: {password}\n  port: 5432\n", password),
+        ("docker_env", "ENV API_TO" + f"KEN {hexadecimal}\nRUN make\n", hexadecimal),
+        ("java_property", "java -Djavax.net.ssl.keyStorePass" + f"word={password} -jar a.jar\n", password),
+        ("spring_property", "spring.datasource.pass" + f"word={password}\n", password),
+        ("api_key_header", "X-Api-K" + f"ey: {hexadecimal}\nAccept: */*\n", hexadecimal),
+        ("xml_attribute", '<add key="ApiK' + f'ey" value="{hexadecimal}" />', hexadecimal),
+        ("redis_cli", f"redis-cli -h cache -a {password} ping\n", password),
+        ("spoken_password", "ok, the pass" + f"word for {user} is {password} but keep it", password),
+        ("setter", "user.set_pass" + f"word('{password}')\nuser.save()\n", password),
+        ("query_parameter", "GET /v1/items?api_k" + f"ey={hexadecimal}&page=2\n", hexadecimal),
+        ("ruby_hash", ":pass" + f'word => "{password}",\n', password),
+        ("django_secret", "SECRET_K" + f"EY = 'django-insecure-{make.of(ALNUM, 50)}'\n", ""),
         ("email", f"Author: Ann Lee <ann.{make.of(LOWER, 6)}@{make.of(LOWER, 7)}.io>\n", ""),
         ("home_linux", f'  File "/home/{user}{make.of(LOWER, 5)}/src/app.py", line 3\n', ""),
         ("home_mac", f"cd /Users/{make.of(LOWER, 7)}/code/app && ls\n", ""),
@@ -200,7 +212,7 @@ def _assigned(make: Maker) -> list[tuple[str, str, str]]:
 _TAKES = {
     "aws_session_token": ': "', "azure_storage": "AccountKey=", "azure_sas": "sig=", "env_word": "WORD=", "toml_token": '= "', "source_constant": "= '", "typed_constant": '= "',
     "bearer_header": "Bearer ", "kubeconfig": "data: ", "npmrc": "Token=", "aws_presigned": "ture=", "cloudfront": "ture=", "cookie": "session=", "bcrypt": "admin:", "shadow": "root:",
-    "rsa_private_key": "\n", "openssh_private_key": "\n", "escaped_private_key": "\\n", "email": "<", "home_linux": "/home/", "home_mac": "/Users/", "home_windows": "Users\\",
+    "rsa_private_key": "\n", "openssh_private_key": "\n", "escaped_private_key": "\\n", "django_secret": "= '", "email": "<", "home_linux": "/home/", "home_mac": "/Users/", "home_windows": "Users\\",
 }  # fmt: skip
 
 
@@ -277,5 +289,11 @@ def _harmless(make: Maker, sha: str, sha256: str, base64_text: str, uuid: str, n
         ("certificate", make.pem("CERTIFICATE") + "\n"),
         ("sandbox_words", "task-runner-us disk-usage risk-based ask-user desk-lamp npm_config_cache=/tmp hf_home\n"),
         ("etag", f'ETag: W/"{sha256[:32]}"\nX-Request-Id: {uuid}\nx-trace: {sha256}\n'),
+        ("lexer_code", "const token1 = lexer.next();\nif (password == confirmPassword2) {\ntoken = tokens[i2]\n"),
+        ("dependency", "token: Annotated[str, Depends(oauth2_scheme)]\nprivate_key = load_pem_private_key(data2)\n"),
+        ("limits", "TOKEN_LIMIT=4096\nPASSWORD_MIN_LENGTH=12\nsecret_version: 3\ntoken_ids=[101, 102]\n"),
+        ("directories", f"PWD=/work/{name}1\nOLDPWD=/srv/{name}2\ncd $(pwd)/{name}\n"),
+        ("at_signs", "https://unpkg.com/react@18.2.0/index.js https://medium.com/@dev/post uses: actions/checkout@v4\n"),
+        ("token_prose", f"The token is invalid. A token for {name} is required; the password is wrong, see secret store.\n"),
         ("kubernetes", f"secretName: {name}-tls\nsecretKeyRef:\n  name: {name}\n  key: password\nserviceAccountToken: true\n"),
     ]  # fmt: skip

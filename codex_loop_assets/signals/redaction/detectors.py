@@ -18,16 +18,18 @@ from codex_loop_assets.signals.redaction.values import ValueJudge
 # After `password`, `client_secret` and the like: a tail that still names the value, a closing quote or bracket, a type
 # annotation, the operator, and the value in quotes (perhaps escaped inside JSON) or bare up to a separator.
 _ASSIGNMENT = r"""(?i:{keyword})
-  (?i:[_.-]?(?:access|key|token|value|prod|production|staging|dev|test|live|main|primary|default|base64|b64|[0-9]{{1,2}})){{0,3}}
+  (?i:[_.-]?(?:access|key|token|value|prod|production|staging|dev|test|live|main|primary|default|base|base64|b64|[0-9]{{1,2}})){{0,3}}
   (?![A-Za-z0-9_-])
   (?: \\?["'`]?\]?\)?
       (?:[ \t]{{0,4}}:[ \t]{{0,4}}(?:str|string|String|&str|SecretStr|text)[ \t]{{0,4}}(?==))?
-      [ \t]{{0,12}} (?P<operator>:=|=>|={{1,3}}|:|>(?=[^<>\s]{{4,200}}</)|[ ](?=[^-\s])) [ \t]{{0,4}} )
-  (?: (?P<quote>\\?["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){{1,400}})(?P=quote)
+      [ \t]{{0,12}} (?P<operator>:=|=>|={{1,3}}|:|>(?=[^<>\s]{{4,200}}</)|[ ](?=[^-\s])) [ \t]{{0,16}} )
+  (?: [bBrRuUfF]{{0,2}}(?P<quote>\\?["'`])(?P<quoted>(?:(?!(?P=quote))[^\r\n]){{1,400}})(?P=quote)
     | (?P<bare>[^\s"'`,;&<>\\]{{1,400}}(?:&(?!\w+=)[^\s"'`,;&<>\\]{{0,100}}){{0,4}}) )"""
-_NAME = string.ascii_letters + string.digits + "_-"
+_NAME = string.ascii_letters + string.digits + "_-."
 _SHELL_LEAD = re.compile(r"(?:^|[\n;]|\\n|(?:^|\s|&)(?:-e|export|set|env|ENV|ARG|declare -x)[ \t])[ \t]*\Z|\$env:\Z")
 _FLAG_LEAD = (*tuple(string.whitespace + "\"'`[(,"), "\\n", "\\r", "\\t")
+_DIRECTIVES = ("ENV ", "SetEnv ", "setenv ")
+_SETTING_LEAD = re.compile(r"(?:^|\n|\\n)[ ]{0,24}(?:- )?[\"']?[A-Za-z0-9_.-]{0,40}\Z")
 _CONNECTION_LEAD = (";", "; ", "?", "&")
 
 
@@ -124,7 +126,7 @@ def _compile(entry: Mapping[str, Any], order: int, judge: ValueJudge, settings: 
         bounded=entry.get("bounded", False),
         context_chars=settings["context_chars"],
         accept=_acceptance(entry, judge),
-        assignment=_assignment(judge) if "assignment" in entry else None,
+        assignment=_assignment(judge, entry.get("short_values", False)) if "assignment" in entry else None,
         placeholder=entry.get("placeholder"),
     )
 
@@ -157,6 +159,8 @@ def _acceptance(entry: Mapping[str, Any], judge: ValueJudge) -> Callable[[str], 
     if check == "assigned":
         strict = entry.get("strict", True)
         return lambda value: judge.is_assigned_secret(value, quoted=not strict, shell=not strict)
+    if check == "spoken":
+        return judge.is_spoken_secret
     if check == "email":
         return judge.is_personal_address
     if check == "user":
@@ -172,11 +176,11 @@ def _is_formally_valid_jwt(token: str) -> bool:
     return JwtTokenDetector.is_formally_valid(token)
 
 
-def _assignment(judge: ValueJudge) -> Callable[[str, int, re.Match[str]], tuple[int, int] | None]:
+def _assignment(judge: ValueJudge, short_values: bool) -> Callable[[str, int, re.Match[str]], tuple[int, int] | None]:
     """How far the value of an assignment reaches, or None where it is not worth hiding.
 
     A space as operator counts only after a command line flag; bare text counts most in a shell or .env line and in a
-    connection string, where everything is a value.
+    connection string, where everything is a value. With `short_values` also a line of YAML or properties, where `hunter2` is one.
     """
 
     def span(text: str, anchor: int, match: re.Match[str]) -> tuple[int, int] | None:
@@ -185,24 +189,51 @@ def _assignment(judge: ValueJudge) -> Callable[[str, int, re.Match[str]], tuple[
             group, value = "quoted", match["quoted"]
         else:
             group, value = "bare", match["bare"].rstrip(")}].:" if match["operator"] != "=" else ")}]")
-        flag, shell_line = _lead(before)
-        if match["operator"] == " " and not flag:
+        lead, operator = _lead(before), match["operator"]
+        if operator == " " and lead not in ("flag", "directive"):
             return None
-        after_operator = text[match.end("operator") : match.end("operator") + 1]
-        tight = match["operator"] == "=" and not after_operator.isspace()
-        shell = group == "bare" and (match["operator"] in " >" or (tight and (flag or shell_line)))
+        tight = operator == "=" and not text[match.end("operator") : match.end("operator") + 1].isspace()
+        shell = group == "bare" and (
+            operator in " >"
+            or (tight and lead != "")
+            or (
+                short_values
+                and (operator == ":" or tight)
+                and _is_setting_line(before, text, match.end(group), judge, value)
+            )
+        )
         start = match.start(group)
         return (start, start + len(value)) if judge.is_assigned_secret(value, group == "quoted", shell) else None
 
     return span
 
 
-def _lead(before: str) -> tuple[bool, bool]:
-    """What a name that continues after `before` is: a command line flag, or a name of a shell line, .env line or
-    connection string."""
+def _lead(before: str) -> str:
+    """What a name that continues after `before` belongs to: a command line `flag`, a `directive` that takes its value
+    after a blank, a shell or .env `line`, a `connection` string; '' for anything else."""
     stem = before.rstrip(_NAME)
     name = before[len(stem) :]
-    flag = name.startswith("-") and name.endswith("-") and (not stem or stem.endswith(_FLAG_LEAD))
+    if name.startswith("-") and (name.endswith("-") or name.startswith("-D")) and _is_start(stem):
+        return "flag"
+    if stem.endswith(_DIRECTIVES):
+        return "directive"
     if stem.endswith(_CONNECTION_LEAD):
-        return flag, True
-    return flag, not any(letter.islower() for letter in name) and _SHELL_LEAD.search(stem[-16:]) is not None
+        return "connection"
+    return "line" if not any(map(str.islower, name)) and _SHELL_LEAD.search(stem[-16:]) else ""
+
+
+def _is_start(stem: str) -> bool:
+    return not stem or stem.endswith(_FLAG_LEAD)
+
+
+def _is_setting_line(before: str, text: str, end: int, judge: ValueJudge, value: str) -> bool:
+    return (
+        any(map(str.isdigit, value))
+        and not judge.is_code(value)
+        and _SETTING_LEAD.search(before) is not None
+        and _is_line_end(text, end)
+    )
+
+
+def _is_line_end(text: str, position: int) -> bool:
+    return text[position : position + 1] in ("", "\n", "\r") or text.startswith(("\\n", " #"), position)

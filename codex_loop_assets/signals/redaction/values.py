@@ -30,7 +30,7 @@ class ValueJudge:
         """
         if not self.is_real(value):
             return False
-        if not quoted and not shell and self._code.search(value):
+        if not quoted and (re.match(r"\w+\(", value) or (not shell and self.is_code(value))):
             return False
         if re.fullmatch(r"[A-Za-z_$./ :,-]+", value):
             return (shell and " " not in value) or self._is_random_word(value)
@@ -42,6 +42,23 @@ class ValueJudge:
             and self.entropy(value) >= self._values["min_entropy_bare"]
             and not re.fullmatch(r"[A-Za-z]+(?:_[A-Za-z]+)*_?\d{0,2}", value)
         )
+
+    def is_spoken_secret(self, value: str) -> bool:
+        """Whether a word of running text, named as a password or token, is one: words hold no digit among symbols."""
+        return (
+            self.is_real(value)
+            and re.search(r"[0-9]", value) is not None
+            and re.search(r"[A-Za-z]", value) is not None
+            and (
+                re.search(r"[!@#$%^&*]", value) is not None
+                or re.search(r"[a-z].*[A-Z]|[A-Z].*[a-z]", value) is not None
+            )
+            and self.entropy(value) >= self._values["min_entropy_bare"]
+        )
+
+    def is_code(self, value: str) -> bool:
+        """Whether a bare value is an expression of source code: a call, an index, an attribute."""
+        return self._code.search(value) is not None
 
     def is_real(self, value: str) -> bool:
         """Whether `value` can be a secret at all: long enough, not a template, a sequence or a stand-in."""
