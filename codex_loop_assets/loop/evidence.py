@@ -131,7 +131,7 @@ def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
     candidates = [
         _containing("command", failed_calls, "c.command", _programs(failed, wanted)),
         _containing("ran", calls, "c.command", _programs(evidence.calls, wanted)),
-        _containing("message", signals, "s.evidence", _quotes(evidence)),
+        _containing("message", signals, "s.evidence", _quotes(evidence, wanted)),
         _containing("denied_command", denied_calls, "c.command", _programs(denied, wanted)),
         _containing("error", failed_calls, "c.output", _error_lines(failed, wanted)),
         _listed("path", calls, "c.paths"),
@@ -226,41 +226,51 @@ def program(command: str, settings: Mapping) -> str | None:
 
 
 def _error_lines(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
-    """Lines that look like errors, by the number of calls whose output holds them. Lines that differ only in numbers (a
-    port, a line number) count together, as the part they begin with."""
+    """Lines that look like errors, by the number of calls whose output holds them."""
     pattern = re.compile(settings["error_line"])
     shortest, longest = settings["error_length"]
-    groups: dict[str, Counter[str]] = {}
-    for output in calls["output"].drop_nulls().to_list():
-        for line in {line.strip() for line in output.splitlines() if pattern.search(line)}:
-            if shortest <= len(line) <= longest:
-                groups.setdefault(re.sub(r"\d+", "0", line), Counter())[line] += 1
-    counter: Counter[str] = Counter()
-    for lines in groups.values():
-        common = _common_beginning(list(lines))
-        if len(lines) > 1:
-            common = re.sub(r"[\s\d:(=,'\"]+$", "", common)
-        if len(common) >= shortest and pattern.search(common):
-            counter[common] += lines.total()
-        else:
-            counter.update(lines)
-    return counter
+    records = (
+        {line.strip() for line in output.splitlines() if pattern.search(line)}
+        for output in calls["output"].drop_nulls().to_list()
+    )
+    fitting = ({line for line in lines if shortest <= len(line) <= longest} for lines in records)
+    return _alike(fitting, shortest)
 
 
-def _common_beginning(lines: list[str]) -> str:
-    first, last = min(lines), max(lines)
-    same = (position for position, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1])
-    return first[: next(same, min(len(first), len(last)))]
-
-
-def _quotes(evidence: Evidence) -> Counter[str]:
+def _quotes(evidence: Evidence, settings: Mapping) -> Counter[str]:
     """Quotations that the signals give as evidence. Those that JSON would write differently cannot be counted by
     text."""
+    records = (
+        {record["quote"] for record in quotations(signal, limit=240) if record["quote"]}
+        for signal in evidence.signals.select("evidence", "thread_id").to_dicts()
+    )
+    plain = ({quote for quote in quotes if json.dumps(quote, ensure_ascii=False) == f'"{quote}"'} for quotes in records)
+    return _alike(plain, settings["error_length"][0])
+
+
+def _alike(records: Iterable[set[str]], shortest: int) -> Counter[str]:
+    """Texts by the number of records that hold them. Texts that differ only in numbers (a port, a line, an attempt)
+    count together, as what they begin with."""
+    groups: dict[str, Counter[str]] = {}
+    for texts in records:
+        for text in texts:
+            groups.setdefault(re.sub(r"\d+", "0", text), Counter())[text] += 1
     counter: Counter[str] = Counter()
-    for signal in evidence.signals.select("evidence", "thread_id").to_dicts():
-        quotes = {record["quote"] for record in quotations(signal, limit=240) if record["quote"]}
-        counter.update(quote for quote in quotes if json.dumps(quote, ensure_ascii=False) == f'"{quote}"')
+    for variants in groups.values():
+        common = _common_beginning(list(variants))
+        if len(variants) > 1:
+            common = re.sub(r"[\s\d:(=,'\"]+$", "", common)
+        if len(common) >= shortest:
+            counter[common] += variants.total()
+        else:
+            counter.update(variants)
     return counter
+
+
+def _common_beginning(texts: list[str]) -> str:
+    first, last = min(texts), max(texts)
+    same = (position for position, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1])
+    return first[: next(same, min(len(first), len(last)))]
 
 
 def _messages(evidence: Evidence, settings: Mapping) -> Counter[str]:

@@ -50,7 +50,8 @@ def day_values(inputs: ReportInputs, day: date) -> dict[str, Any]:
     spines = inputs.started_on("spines", day)
     trials = inputs.table("eval_runs").filter(pl.col("started_at").dt.date() == day)
     categories = sections.categories(inputs, sessions, signals, day)
-    clusters = sections.clusters(inputs, day)
+    # What grew today comes first; the largest of the others follow.
+    clusters = sorted(sections.clusters(inputs, day), key=lambda cluster: cluster["last"] != day)
     tickets = sections.tickets(inputs)
     proposals = sections.proposals(inputs, day)
     waiting = judged.filter(pl.col("status").is_in(["active", "pending_batch", "deferred"]))

@@ -263,13 +263,10 @@ def funnel(inputs: ReportInputs) -> dict:
 
 
 def scorecard(inputs: ReportInputs) -> list[dict]:
-    """Detectors on labelled data, by truth set and category."""
-    rows = inputs.table("scorecard").filter(pl.col("language") == "all")
-    shown = rows.sort("truth", "category", "detector", "matching").to_dicts()
-    return [
-        row | {"bar_svg": charts.rate_bar(row["precision"], row["precision_low"], row["precision_high"], "plain")}
-        for row in shown
-    ]
+    """Detectors on labelled data, exact matches over all languages; `overall` marks the rows over all categories."""
+    rows = inputs.table("scorecard").filter((pl.col("language") == "all") & (pl.col("matching") == "exact"))
+    shown = rows.sort("truth", "category", "detector").to_dicts()
+    return [row | {"overall": row["category"].startswith("any_")} for row in shown]
 
 
 def spending(coverage_rows: pl.DataFrame, eval_runs: pl.DataFrame) -> dict:
