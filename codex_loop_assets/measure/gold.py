@@ -51,8 +51,7 @@ def _fixture_moment(row: Mapping[str, Any]) -> LabelledMoment:
 
 
 def real_session_truth(labels: Path, spines: pl.DataFrame, name: str = "gold_dev") -> Truth:
-    """Labels by file and line on real rollouts; `spines` says which thread each file became. Unknown files are left
-    out."""
+    """Labels by file and line on real rollouts. `spines` says which thread each file became; others are left out."""
     rows = [json.loads(line) for line in labels.read_text("utf-8").splitlines() if line.strip()]
     threads = {PurePosixPath(path).name: thread for thread, path in spines.select("thread_id", "path").iter_rows()}
     placed = [(threads.get(PurePosixPath(row["file"]).name), row) for row in rows]
@@ -71,8 +70,7 @@ def _message_label(thread: str, seq: int, label: Mapping[str, Any]) -> LabelledM
 
 
 def planted_conversations(paths: Iterable[Path], parity: Parity) -> list[dict[str, Any]]:
-    """Invented conversations whose id has an even or odd number: even ones are for tuning, odd ones for testing
-    only."""
+    """Invented conversations whose id has an even number (for tuning) or an odd one (for testing only)."""
     wanted = 0 if parity == "even" else 1
     rows = [json.loads(line) for path in sorted(paths) for line in path.read_text("utf-8").splitlines() if line.strip()]
     return [row for row in rows if int(row["id"].rsplit("-", 1)[-1]) % 2 == wanted]
@@ -90,8 +88,7 @@ def planted_truth(conversations: Iterable[Mapping[str, Any]], parity: Parity) ->
 
 
 def planted_canon(conversations: Iterable[Mapping[str, Any]]) -> CanonTables:
-    """Invented conversations as sessions of a trace spine: turns with words, failing tool calls, aborts, rollbacks,
-    compactions."""
+    """Invented conversations as sessions: turns with words, failing tool calls, aborts, rollbacks, compactions."""
     sessions, turns, calls, events = [], [], [], []
     for number, conversation in enumerate(conversations):
         started = _FIRST_DAY + timedelta(hours=number)

@@ -106,8 +106,7 @@ def _tallies(
     places: _Places,
     slack: int,
 ) -> dict[str, _Tally]:
-    """Per labelled session, what was found and what was right. A message is one moment per category, however often
-    labelled."""
+    """What was found and right per labelled session. A message is one moment per category, however often labelled."""
     threads: dict[str, _Labels] = {thread: _Labels() for thread in truth.languages}
     for moment in labels:
         if _counts_for(category, moment.category, moment.type):

@@ -1,5 +1,4 @@
-"""Reading a shell line: its steps, the program each runs, what two lines have in common, and how to show one in a
-sentence.
+"""Reading a shell line: its steps, the programs they run, what two lines have in common, and how to show one.
 
 What belongs here: syntax. What does not: whether a failure matters (see failures.py).
 """
@@ -162,8 +161,8 @@ def _family(step: Step) -> str:
 
 
 def shortened(command: str, limit: int = 110) -> str:
-    """A command as a reader wants to see it: leading `cd … &&` and here-document bodies left out, one line, cut at
-    `limit`."""
+    """A command as a reader wants to see it: one line of at most `limit` characters, without `cd … &&` before it and
+    without here-document bodies."""
     text = _HEREDOC.sub(r"<<\2 …", command).strip()
     text = re.sub(r"^(?:cd\s+(?:\"[^\"]*\"|'[^']*'|\S+)\s*(?:&&|;)\s*)+", "", text)
     return one_line(text or command, limit)

@@ -1,5 +1,4 @@
-"""Why a failing command is, or is not, a sign that something went wrong: judged from its words, exit code and output
-alone.
+"""Why a failing command is, or is not, a sign that something went wrong, from its words, exit code and output alone.
 
 What belongs here: excuses that need no context. What does not: what happened before and after (see
 rules/exec_failure.py).

@@ -60,8 +60,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Moment:
-    """One finding of a detector, not yet redacted. seq_start is the record it is about; severity 1 to 3; confidence 0
-    to 1."""
+    """One finding of a detector. seq_start is the record it is about; severity is 1 to 3, confidence 0 to 1."""
 
     thread_id: str
     run: int
@@ -76,8 +75,7 @@ class Moment:
     occurred_at: datetime | None = None
 
     def redacted(self, redact: Callable[[str, str], str]) -> Moment:
-        """The same moment with description and quotations passed through `redact(text, thread_id)` and cut to one
-        line."""
+        """The same moment with description and quotations redacted (`redact(text, thread_id)`) and on one line."""
         return replace(
             self,
             description=one_line(redact(self.description, self.thread_id), DESCRIPTION_LIMIT),
@@ -104,8 +102,7 @@ class DetectedBy:
 
 
 def signal_id(thread_id: str, run: int, seq_start: int, category: str) -> str:
-    """Id of a moment: a hash of its place and category, the same whichever detector finds it and however it words
-    it."""
+    """Id of a moment: a hash of its place and category, whichever detector finds it and however it words it."""
     place = json.dumps([thread_id, run, seq_start, category], ensure_ascii=False)
     return "sig_" + hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 

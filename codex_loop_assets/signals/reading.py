@@ -1,5 +1,4 @@
-"""Questions that several rules ask of the canonical tables: records of a kind, the request a record belongs to,
-refusals.
+"""What several rules ask of the canonical tables: records of a kind, the request of a record, refusals.
 
 What belongs here: columnar selections that say nothing about friction by themselves. What does not: thresholds.
 """

@@ -21,8 +21,7 @@ Status = Literal["built_in", "promoted", "retired"]
 
 
 class Category(BaseModel):
-    """One kind of moment. `needs` names the facts a record must hold for it to be observable at all (see
-    observability)."""
+    """One kind of moment. `needs` names the facts that a record must hold for it to be observable at all."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

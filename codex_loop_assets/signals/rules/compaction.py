@@ -15,8 +15,8 @@ from codex_loop_assets.signals.rules.rule import rule
     category="compaction",
     version="1",
     looks_for="Compactions of the conversation that succeeded, by themselves or (unless configured otherwise) on the "
-    "person's request. The records that Codex writes about one compaction (boundary, history replacement, event, item) "
-    "count once.",
+    "person's request. The records that Codex writes about one compaction (boundary, history replacement, event, "
+    "item) count once.",
     evidence="The record of the compaction.",
     near_misses=(
         "start-up records whose id begins with auto-compact: an id of session-internal records, not a compaction",

@@ -14,8 +14,7 @@ from codex_loop_assets.signals.rules.rule import rule
     category="denial_patch",
     version="1",
     looks_for="Patches whose approval request the person answered with a refusal; in records without approvals, "
-    "results "
-    "that are Codex's text for a person's refusal.",
+    "results that are Codex's text for a person's refusal.",
     evidence="The refused call.",
     near_misses=(
         "a patch that failed to apply",

@@ -16,8 +16,7 @@ from codex_loop_assets.signals.rules.rule import rule
     category="diff_oscillation",
     version="1",
     looks_for="Within one request, an edit whose exact reverse is made, and then reversed again: the same lines "
-    "swapped "
-    "for each other at least the configured number of times.",
+    "swapped for each other at least the configured number of times.",
     evidence="Every edit of the to and fro.",
     near_misses=(
         "one experiment that was reverted once",

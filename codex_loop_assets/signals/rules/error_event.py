@@ -17,9 +17,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="error_event",
     version="1",
-    looks_for="Codex's error events, and the error with which newer versions end a turn. The same message within "
-    "a turn "
-    "is one moment.",
+    looks_for="Codex's error events, and the error with which newer versions end a turn. The same message within a "
+    "turn is one moment.",
     evidence="Every record of the error.",
     near_misses=(
         "a retried connection that recovered (stream_error)",

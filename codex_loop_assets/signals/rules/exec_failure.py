@@ -20,7 +20,8 @@ from codex_loop_assets.signals.rules.rule import rule
 
 _NOT_A_FAILURE = ("declined", "aborted", "timed_out", "running")
 _REFUSED = ("denied", "abort")
-_WORDS = ("agent_message", "agent_reasoning")
+# Early eras have no events for the agent's words, only the items that the model wrote.
+_WORDS = ("agent_message", "agent_reasoning", "message", "reasoning")
 _MISSING = re.compile(r"(?:^|[\s:])([\w.+-]{1,40}): (?:command )?not found|command not found: ([\w.+-]{1,40})", re.M)
 # Calls within which a sandboxed command is run again with permission, and characters of words that are looked at.
 _RETRY_WINDOW = 6
@@ -43,15 +44,15 @@ class _Episode:
     category="exec_failure",
     version="1",
     looks_for="Shell commands of the agent with a failing exit code, grouped into episodes: failures of the same "
-    "program and "
-    "subcommand (or script) without a success in between are one signal.",
+    "program and subcommand (or script) without a success in between are one signal.",
     evidence="Every failing call of the episode with the line of its output that names the error.",
     near_misses=(
         "a search, comparison or test expression with a negative answer (grep, rg, diff, test, which exit 1)",
         "a probe: --version, git diff --exit-code, docker ps, curl to a local server that is not up yet",
         "reading or listing a file that is not there while finding the way",
-        "a test run before the first edit of a turn, or after an edit of tests only: the failure was there or "
-        "was meant",
+        "a test that fails while every edit so far is proven, or after an edit of tests only: it shows what was "
+        "there, or is meant to",
+        "a check that failed, and passed after the edit it led to: its failure was the task",
         "a run that the agent announced to fail (reproduction, red-green)",
         "a command that the sandbox stopped and that worked when it was run again with permission",
         "a process stopped by a signal, a pipe closed early, nothing to commit",
@@ -74,7 +75,10 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     )  # fmt: skip
     output = pl.when(pl.col("exit_code") != 0).then(pl.col("output")).alias("output")
     ordered = with_checks(calls.filter(pl.col("thread_id").is_in(threads)).select(*columns, output), checks)
-    said = canon.events.filter(pl.col("thread_id").is_in(threads) & pl.col("kind").is_in(_WORDS))
+    own_words = pl.col("kind").is_in(_WORDS) & pl.col("role").is_in(("user", "developer", "system")).not_().fill_null(
+        True
+    )
+    said = canon.events.filter(pl.col("thread_id").is_in(threads) & own_words & pl.col("text").is_not_null())
     said = said.select("thread_id", "run", "seq", "text").sort("thread_id", "run", "seq")
     words = {rows[0]["thread_id"]: rows for rows in groups(said, "thread_id")}
     moments = []
@@ -103,8 +107,7 @@ class _Session:
         self._runs: Counter[str] = Counter()
 
     def episodes(self) -> Iterator[_Episode]:
-        """Episodes as they close: by a success of the same thing, by too many turns without another failure, or at
-        the end."""
+        """Episodes as they close: by a success, by too many turns without another failure, or at the end."""
         running: dict[str, _Episode] = {}
         turn_number, turn = 0, None
         for index, call in enumerate(self._calls):

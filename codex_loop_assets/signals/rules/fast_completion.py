@@ -19,9 +19,8 @@ from codex_loop_assets.signals.rules.rule import rule
     category="fast_completion",
     version="1",
     looks_for="Sessions of a person with few requests, at least one applied edit, and after the last edit a sign of "
-    "success: a test, build or other check passed, the program just written ran, the change was committed, or "
-    "the person "
-    "closed with a word of content.",
+    "success: a test, build or other check passed, the program just written ran, the change was committed, or the "
+    "person closed with a word of content.",
     evidence="The first request, the last edit, and the record that shows success.",
     near_misses=(
         "a short session that only answered a question: no edit",

@@ -16,9 +16,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="file_churn",
     version="1",
-    looks_for="Files that the agent patched many times within one turn, where several of those patches remove "
-    "lines that "
-    "an earlier patch of the same turn had added.",
+    looks_for="Files that the agent patched many times within one turn, where several of those patches remove lines "
+    "that an earlier patch of the same turn had added.",
     evidence="Every patch of the file in that turn.",
     near_misses=(
         "many patches of different places in one file, with a correction here and there",

@@ -17,9 +17,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="first_attempt_success",
     version="1",
-    looks_for="Sessions of a person in which, in the first turn with an edit, the first test, build or other "
-    "check after "
-    "the edit passed and none failed.",
+    looks_for="Sessions of a person in which, in the first turn with an edit, the first test, build or other check "
+    "after the edit passed and none failed.",
     evidence="The first edit and the check that passed.",
     near_misses=(
         "an edit that nothing checked",

@@ -14,9 +14,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="repeated_denial",
     version="1",
-    looks_for="Three or more tool calls in one session that the person refused (`denied`, or `abort`, which is "
-    "the only refusal "
-    "that the terminal client offers).",
+    looks_for="Three or more tool calls in one session that the person refused (`denied`, or `abort`, which is the "
+    "only refusal that the terminal client offers).",
     evidence="Every refused call of the session, in order.",
     near_misses=(
         "two refusals",

@@ -18,8 +18,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="timeout",
     version="1",
-    looks_for="Tool calls that Codex stopped at its time limit; repeated time-outs of the same program and subcommand "
-    "within a turn are one moment.",
+    looks_for="Tool calls that Codex stopped at its time limit; repeated time-outs of the same program and "
+    "subcommand within a turn are one moment.",
     evidence="Every call that ran into the limit.",
     near_misses=(
         "a limit that the agent set on purpose in the command itself (timeout 5 …)",

@@ -16,8 +16,8 @@ from codex_loop_assets.signals.rules.rule import rule
 @rule(
     category="truncation_warning",
     version="1",
-    looks_for="Codex's warnings about truncation, and tool results that hold Codex's own mark of tokens or lines left "
-    "out, at or above the configured size; one moment per turn.",
+    looks_for="Codex's warnings about truncation, and tool results that hold Codex's own mark of tokens or lines "
+    "left out, at or above the configured size; one moment per turn.",
     evidence="The warnings, and the results with the mark.",
     near_misses=(
         "the word truncated in the output of a command or in a message",

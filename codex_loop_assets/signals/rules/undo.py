@@ -45,8 +45,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
 
 
 def _with_undone_request(canon: CanonTables, done: pl.DataFrame) -> pl.DataFrame:
-    """The request whose work was undone: the newest one with words before the undo (the undo has a wordless turn of
-    its own)."""
+    """The newest request with words before the undo, whose work was undone: the undo itself is a turn without words."""
     worded = (
         canon.turns.filter(pl.col("user_message") != "")
         .select("thread_id", "run", pl.col("seq_start").alias("undone_seq"), pl.col("user_message").alias("request"))
