@@ -21,14 +21,11 @@ def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
     """Join the events of each session into its turns and tool calls, and sum the session up."""
     codex = home.home
     for day in context.partition_keys:
-        spines, events = codex.lake.read("spines", day), codex.lake.read("events", day)
-        turns = canon.turns.build(events, spines)
-        tool_calls = canon.tool_calls.build(events, spines)
-        sessions = canon.sessions.build(events, spines, turns, tool_calls)
-        store(context, codex, "turns", day, turns, inputs(codex.lake, "turns", day))
-        store(context, codex, "tool_calls", day, tool_calls, inputs(codex.lake, "tool_calls", day))
+        built = canon.everything.build(codex.lake.read("events", day), codex.lake.read("spines", day))
+        store(context, codex, "turns", day, built.turns, inputs(codex.lake, "turns", day))
+        store(context, codex, "tool_calls", day, built.tool_calls, inputs(codex.lake, "tool_calls", day))
         store(
-            context, codex, "sessions", day, sessions, inputs(codex.lake, "sessions", day),
-            human_sessions=int(sessions["human"].sum()),
-            outcomes=dict(sessions.group_by("outcome").len().sort("outcome").iter_rows()),
+            context, codex, "sessions", day, built.sessions, inputs(codex.lake, "sessions", day),
+            human_sessions=int(built.sessions["human"].sum()),
+            outcomes=dict(built.sessions.group_by("outcome").len().sort("outcome").iter_rows()),
         )
