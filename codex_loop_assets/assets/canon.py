@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from codex_loop_assets import canon
+from codex_loop_assets.canon import everything
 from codex_loop_assets.assets.policy import DAILY, store, table_spec
 from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import HomeResource
@@ -21,7 +21,7 @@ def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
     """Join the events of each session into its turns and tool calls, and sum the session up."""
     codex = home.home
     for day in context.partition_keys:
-        built = canon.everything.build(codex.lake.read("events", day), codex.lake.read("spines", day))
+        built = everything.build(codex.lake.read("events", day), codex.lake.read("spines", day))
         store(context, codex, "turns", day, built.turns, inputs(codex.lake, "turns", day))
         store(context, codex, "tool_calls", day, built.tool_calls, inputs(codex.lake, "tool_calls", day))
         store(
