@@ -71,21 +71,31 @@ def commit(
 
     A point that the fit calls noise keeps its cluster. A cluster of which the fit saw too little is left alone.
     """
-    groups = _groups(fitted)
-    seen = [point for point in range(len(ids)) if fitted[point] >= 0]
-    old_sizes = _counts(clusters[point] for point in seen)
+    groups = _movable(clusters, fitted, settings["minimum_cluster_size"])
+    old_sizes = _counts(clusters[point] for points in groups for point in points)
     shared = [_counts(clusters[point] for point in points) for points in groups]
     matched = _match(groups, shared, old_sizes, settings)
     outcome = Outcome(list(clusters))
     names = _name_groups(outcome, ids, type_, groups, shared, old_sizes, matched)
-    untouched = {key for key, count in old_sizes.items() if count < settings["minimum_cluster_size"]}
-    living = set(matched.values()) | untouched
     for index, points in enumerate(groups):
         for point in points:
             outcome.move(point, names[index], "fit" if index in matched else "birth")
-    for cluster in sorted(old_sizes.keys() - living):
-        _retire(outcome, cluster, clusters, fitted, names, [counts.get(cluster, 0) for counts in shared], settings)
+    for cluster in sorted(old_sizes.keys() - set(matched.values())):
+        _retire(outcome, cluster, clusters, names, [counts.get(cluster, 0) for counts in shared], settings)
     return outcome
+
+
+def _movable(clusters: Sequence[str | None], fitted: np.ndarray, minimum: int) -> list[list[int]]:
+    """The fitted groups without points of clusters of which fewer than `minimum` are in any; groups that this makes too
+    small are left out, which may in turn leave too little of another cluster."""
+    groups = [points for points in _groups(fitted) if len(points) >= minimum]
+    while True:
+        sizes = _counts(clusters[point] for points in groups for point in points)
+        few = {cluster for cluster, count in sizes.items() if count < minimum}
+        if not few:
+            return groups
+        rest = ([point for point in points if clusters[point] not in few] for points in groups)
+        groups = [points for points in rest if len(points) >= minimum]
 
 
 def _match(groups, shared, old_sizes, settings) -> dict[int, str]:
@@ -129,7 +139,7 @@ def _name_groups(outcome, ids, type_, groups, shared, old_sizes, matched) -> lis
     return names
 
 
-def _retire(outcome, cluster, clusters, fitted, names, shared, settings) -> None:
+def _retire(outcome, cluster, clusters, names, shared, settings) -> None:
     """Merge a cluster that no group took over into the one that holds most of it, or dissolve it when it is
     scattered."""
     points = [point for point, key in enumerate(clusters) if key == cluster]

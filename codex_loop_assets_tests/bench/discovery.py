@@ -20,6 +20,7 @@ from codex_loop_assets.discovery.embed import WordLlamaEmbedder
 from codex_loop_assets.discovery.fit import fit_points
 from codex_loop_assets.discovery.state import ClusterState
 from codex_loop_assets.settings import section
+from codex_loop_assets_tests.bench.fixture_themes import FixtureThemes
 from codex_loop_assets_tests.discovery.stream import START, Stream, Theme, stream
 
 SETTINGS = section("discovery")
@@ -85,9 +86,8 @@ def flat_cost() -> None:
         state = step(state, START + timedelta(number), made)
         spent.append(time.process_time() - start)
     early, late = np.mean(spent[10:17]), np.mean(spent[-7:])
-    print(
-        f"CPU per day: {early:.2f} s in days 10-16, {late:.2f} s in days 53-59, {state.members.height} signals (bar: flat)"
-    )
+    size = f"{state.members.height} signals"
+    print(f"CPU per day: {early:.2f} s in days 10-16, {late:.2f} s in days 53-59, {size} (bar: flat)")
 
 
 def many_signals() -> None:
@@ -101,9 +101,8 @@ def many_signals() -> None:
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     spent = time.process_time() - start
-    print(
-        f"{state.members.height} signals in one day: {spent:.1f} s CPU (bar 60), peak {peak:.0f} MB (bar 1024), {state.clusters.height} clusters"
-    )
+    size = f"{state.members.height} signals in one day, {state.clusters.height} clusters"
+    print(f"{size}: {spent:.1f} s CPU (bar 60), peak {peak:.0f} MB (bar 1024)")
 
 
 def a_day_on_a_long_history() -> None:
@@ -174,9 +173,44 @@ def embedding_speed() -> None:
     print(f"100,000 texts of 60 words: {time.process_time() - start:.1f} s CPU (bar 60)")
 
 
+def fixture_themes() -> None:
+    """The planted themes of the fixtures, found day by day without a key."""
+    themes = FixtureThemes.read()
+    state, churn = None, []
+    for number in range(42):
+        before, state = state, themes.step(state, START + timedelta(number))
+        if number > 10:
+            churn.append(_unexplained_moves(before, state))
+    clusters = dict(state.members.select("signal_id", "cluster_id").iter_rows())
+    final = [(theme, clusters.get(key) or key) for key, theme in themes.final.items()]
+    score = adjusted_rand_score([theme for theme, _ in final], [cluster for _, cluster in final])
+    print(f"themes of the fixtures: ARI {score:.3f} on {len(final)} signals (bar 0.7)")
+    print(f"members whose id changes per day after day 10, beside merges and splits: {np.mean(churn):.2%} (bar 3 %)")
+    for theme in sorted(set(themes.final.values())):
+        held = pl.Series([cluster for name, cluster in final if name == theme]).value_counts(sort=True)
+        label = state.clusters.filter(pl.col("cluster_id") == held.row(0)[0])["label"]
+        print(f"  {theme}: {held.row(0)[1]} of {held['count'].sum()} in “{label[0] if len(label) else 'none'}”")
+
+
+def _unexplained_moves(before: ClusterState, after: ClusterState) -> float:
+    """Share of members with another cluster than the day before that no merge or split of the day explains."""
+    ended = after.events.filter(pl.col("kind") == "merge")["cluster_id"]
+    parted = after.events.filter(pl.col("kind") == "split")["other_id"]
+    both = before.members.drop_nulls("cluster_id").join(after.members, on="signal_id")
+    moved = both.filter(pl.col("cluster_id") != pl.col("cluster_id_right").fill_null(""))
+    return moved.filter(~pl.col("cluster_id").is_in([*ended, *parted])).height / both.height
+
+
 MEASUREMENTS: dict[str, Callable[[], None]] = {
     function.__name__: function
-    for function in (embedding_speed, many_signals, a_day_on_a_long_history, flat_cost, against_one_shot)
+    for function in (
+        fixture_themes,
+        embedding_speed,
+        many_signals,
+        a_day_on_a_long_history,
+        flat_cost,
+        against_one_shot,
+    )
 }
 
 

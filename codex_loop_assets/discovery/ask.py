@@ -1,0 +1,87 @@
+"""Short structured questions to a model, each bought once: the answer is kept by the content of the question.
+
+Text from traces goes in as escaped JSON data, never into the instructions. A failed or unaffordable question gets no
+answer, and whoever asked goes on without. What does not belong here: what is asked (label_llm, draft_llm).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Form = TypeVar("Form", bound=BaseModel)
+
+
+class Asker:
+    """Questions to one model at OPENAI_BASE_URL. `settings`: the `model` table of the `discovery` section; `answers`:
+    the directory that keeps what was bought."""
+
+    def __init__(self, settings: Mapping[str, Any], answers: Path, environment: Mapping[str, str] = os.environ) -> None:
+        from openai import OpenAI
+
+        self.name: str = settings["name"]
+        self.calls = 0
+        self.tokens = 0
+        self.failures: list[str] = []
+        self._settings = settings
+        self._answers = answers
+        self._client = OpenAI(
+            api_key=environment["OPENAI_API_KEY"],
+            base_url=environment.get("OPENAI_BASE_URL") or None,
+            timeout=settings["timeout_seconds"],
+            max_retries=settings["max_retries"],
+        )
+
+    def ask(self, prompt: str, data: Mapping[str, Any], form: type[Form]) -> Form | None:
+        """The answer to the packaged prompt of that name about `data` (already redacted), or None."""
+        instructions = (resources.files("codex_loop_assets") / "config" / "prompts" / f"{prompt}.md").read_text("utf-8")
+        question = json.dumps(data, sort_keys=True)
+        content = json.dumps([self.name, instructions, question, form.model_json_schema()], sort_keys=True)
+        path = self._answers / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
+        if path.is_file():
+            return form.model_validate_json(path.read_text("utf-8"))
+        if self.calls >= self._settings["maximum_calls"]:
+            self.failures.append(f"{prompt}: the run's {self.calls} calls are used up")
+            return None
+        answer = self._bought(prompt, instructions, question, form)
+        if answer is not None:
+            self._answers.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            part.write_text(answer.model_dump_json(), "utf-8")
+            part.replace(path)
+        return answer
+
+    def _bought(self, prompt: str, instructions: str, question: str, form: type[Form]) -> Form | None:
+        from openai import OpenAIError
+
+        self.calls += 1
+        effort = self._settings["reasoning_effort"]
+        try:
+            response = self._client.responses.parse(
+                model=self.name,
+                instructions=instructions,
+                input=f"DATA\n{question}",
+                text_format=form,
+                max_output_tokens=self._settings["max_output_tokens"],
+                store=False,
+                **({"reasoning": {"effort": effort}} if effort else {}),
+            )
+        except (OpenAIError, ValidationError) as error:
+            self.failures.append(f"{prompt}: {type(error).__name__}: {error}")
+            return None
+        self.tokens += response.usage.total_tokens if response.usage else 0
+        if response.output_parsed is None:
+            self.failures.append(f"{prompt}: no answer in the form asked for")
+        return response.output_parsed
+
+
+def open_asker(settings: Mapping[str, Any], answers: Path, environment: Mapping[str, str] = os.environ) -> Asker | None:
+    """An asker when there is a key and models are wanted, else None. `settings`: the `model` table."""
+    return Asker(settings, answers, environment) if settings["enabled"] and environment.get("OPENAI_API_KEY") else None

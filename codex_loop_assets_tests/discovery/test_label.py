@@ -1,0 +1,80 @@
+"""Laws of labels and actions."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+
+from codex_loop_assets.discovery.actions import recommend
+from codex_loop_assets.discovery.label import needs_label, telling_terms
+from codex_loop_assets.settings import section
+
+SETTINGS = section("discovery")
+DAY = date(2026, 3, 1)
+
+
+def facts(**clusters: list[str]) -> pl.DataFrame:
+    rows = [
+        {"signal_id": f"{key}{number}", "type": "friction", "cluster_id": key, "substance": text}
+        for key, texts in clusters.items()
+        for number, text in enumerate(texts)
+    ]
+    return pl.DataFrame(rows)
+
+
+def test_a_label_says_what_tells_a_cluster_apart():
+    members = facts(a=["the lockfile is frozen at install"] * 5, b=["the network is blocked at install"] * 5)
+    terms = telling_terms({"a": "friction", "b": "friction"}, members, SETTINGS["labels"])
+    assert any("lockfile" in term for term in terms["a"]) and any("network" in term for term in terms["b"])
+    assert not any(term == "install" for term in terms["a"][:1])
+
+
+def test_a_cluster_of_stop_words_has_no_terms_and_is_no_error():
+    assert telling_terms({"a": "friction"}, facts(a=["the agent failed again"]), SETTINGS["labels"]) == {"a": []}
+
+
+def test_a_name_changes_only_when_the_cluster_did():
+    before = {"parent_ids": [], "size": 20}
+    assert not needs_label(before, {"parent_ids": [], "size": 21}, SETTINGS["labels"])
+    assert needs_label(before, {"parent_ids": [], "size": 40}, SETTINGS["labels"])
+    assert needs_label(before, {"parent_ids": ["x"], "size": 20}, SETTINGS["labels"])
+
+
+def cluster(**changes) -> dict:
+    row = {
+        "type": "friction",
+        "size": 20,
+        "session_count": 9,
+        "severity": 2.2,
+        "trend": json.dumps([0] * 20 + [1] * 8),
+        "born": DAY - timedelta(days=20),
+        "last_arrival": DAY,
+    }
+    return row | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "action"),
+    [
+        ({}, "create_ticket"),
+        ({"type": "delight"}, "expand_eval_coverage"),
+        ({"severity": 1.0}, "expand_eval_coverage"),
+        ({"session_count": 1}, "investigate"),
+        ({"size": 5, "session_count": 1, "trend": "[0, 0]"}, "monitor"),
+        ({"last_arrival": DAY - timedelta(days=60), "trend": "[0]"}, "monitor"),
+    ],
+)
+def test_thresholds_decide_the_action_and_the_reason_has_the_figures(changes, action):
+    row = cluster(**changes)
+    chosen, reason = recommend(row, DAY, SETTINGS["actions"])
+    assert chosen == action
+    assert f"{row['size']} signals in {row['session_count']} sessions" in reason
+
+
+def test_a_misspelt_threshold_is_an_error():
+    settings = SETTINGS["actions"] | {"create_ticket": {"types": ["friction"], "because": "", "most_size": 1}}
+    with pytest.raises(KeyError, match="most_size"):
+        recommend(cluster(), DAY, settings)

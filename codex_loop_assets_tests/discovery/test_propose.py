@@ -1,0 +1,150 @@
+"""Laws of proposals: when one is made, what it shows, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+
+from codex_loop_assets.discovery.backtest import backtest
+from codex_loop_assets.discovery.cluster import advance
+from codex_loop_assets.discovery.draft import free_name
+from codex_loop_assets.discovery.explained import explain
+from codex_loop_assets.discovery.governance import category_of
+from codex_loop_assets.discovery.propose import propose
+from codex_loop_assets.discovery.state import ClusterState
+from codex_loop_assets.settings import section
+from codex_loop_assets.signals.schema import Category
+from codex_loop_assets_tests.discovery.stream import START, Stream, Theme, stream
+
+SETTINGS = section("discovery")
+BUILT_IN = {"exec_failure": {"status": "built_in"}}
+
+
+@cache
+def made() -> Stream:
+    return stream([Theme("frozen lockfile", 4), Theme("blocked network", 4)], 8, spread=0.4)
+
+
+@cache
+def day(number: int) -> ClusterState:
+    before = day(number - 1) if number else None
+    return advance(
+        before, START + timedelta(number), made().signals, made().vectors, SETTINGS, embedding_model="test/64"
+    )
+
+
+def proposals(number: int, previous=None, decisions=(), categories=None, signals=None, requests=None) -> pl.DataFrame:
+    frame = made().signals if signals is None else signals
+    known = BUILT_IN if categories is None else categories
+    settings = SETTINGS["proposals"]
+    return propose(day(number), frame, made().vectors, known, decisions, previous, settings, requests=requests)
+
+
+def decision(kind: str, proposal_id: str, number: int) -> dict:
+    at = datetime.combine(START + timedelta(number), datetime.min.time(), UTC).isoformat()
+    return {"kind": kind, "proposal_id": proposal_id, "at": at, "who": "ada", "reason": "because"}
+
+
+def test_a_pattern_without_category_is_proposed_with_all_a_reviewer_needs():
+    frame = proposals(5)
+    assert frame.height == 2 and set(frame["status"]) == {"open"}
+    assert sorted(any(word in name for word in ("lockfile", "network")) for name in frame["name"]) == [True, True]
+    row = frame.row(0, named=True)
+    category = Category(**category_of(row))
+    assert len(category.positives) >= 5 and len(category.hard_negatives) >= 5
+    assert not set(category.positives) & set(category.hard_negatives)
+    assert 0 < row["confidence"] <= 1 and len(row["confidence_reasons"]) == 7
+    assert json.loads(row["backtest"])["f1"] > 0.9
+
+
+def test_an_open_proposal_keeps_its_id_while_its_cluster_grows():
+    first = proposals(4)
+    later = proposals(7, first)
+    assert later["proposal_id"].to_list() == first["proposal_id"].to_list()
+    assert (later["sample_count"] > first["sample_count"]).all()
+
+
+def test_one_open_proposal_per_cluster():
+    frame = proposals(7, proposals(6, proposals(5)))
+    assert frame.filter(pl.col("status") == "open")["cluster_id"].is_unique().all()
+
+
+def test_a_rejected_proposal_comes_back_only_when_its_cluster_has_doubled():
+    first = proposals(2)
+    rejected = [decision("reject", key, 2) for key in first["proposal_id"]]
+    soon = proposals(3, first, rejected)
+    assert set(soon["status"]) == {"rejected"} and soon.height == 2
+    late = proposals(7, soon, rejected)
+    before = dict(soon.select("cluster_id", "sample_count").iter_rows())
+    now = dict(day(7).clusters.select("cluster_id", "size").iter_rows())
+    returned = late.filter(pl.col("status") == "open")
+    assert set(returned["cluster_id"]) == {key for key, size in before.items() if now[key] >= 2 * size} != set()
+    assert not set(returned["proposal_id"]) & set(first["proposal_id"])
+
+
+def test_an_approved_cluster_is_not_proposed_again():
+    first = proposals(3)
+    approved = [decision("approve", key, 3) for key in first["proposal_id"]]
+    assert set(proposals(7, first, approved)["status"]) == {"approved"}
+
+
+def test_a_decision_of_a_later_day_is_not_seen_by_an_earlier_one():
+    first = proposals(3)
+    assert set(proposals(4, first, [decision("reject", first["proposal_id"][0], 6)])["status"]) == {"open"}
+
+
+def test_a_promoted_category_explains_the_clusters_that_carry_it():
+    signals = made().signals.with_columns(category=pl.lit("frozen_lockfile"))
+    assert proposals(5, signals=signals, categories={"frozen_lockfile": {"status": "promoted"}}).is_empty()
+
+
+def test_a_broad_category_does_not_explain_a_tight_part_of_it_but_explains_the_whole():
+    signals = made().signals.with_columns(category=pl.lit("exec_failure"))
+    part = signals.filter(pl.Series([made().truth[key] == "frozen lockfile" for key in signals["signal_id"]]))
+    assert not explain(part, signals, made().vectors, frozenset(), SETTINGS["proposals"]).explained
+    assert explain(part, part, made().vectors, frozenset(), SETTINGS["proposals"]).explained
+    loose = signals.gather_every(3)
+    assert explain(loose, signals, made().vectors, frozenset(), SETTINGS["proposals"]).explained
+
+
+def test_what_a_session_began_with_is_a_hard_negative():
+    requests = dict.fromkeys(made().signals["thread_id"], "please run the tests")
+    texts = [item["text"] for item in json.loads(proposals(5, requests=requests)["hard_negatives"][0])]
+    assert texts.count("please run the tests") == 1
+
+
+def test_a_proposal_whose_cluster_is_gone_is_superseded():
+    first = proposals(3).with_columns(cluster_id=pl.lit("cluster_gone"))
+    assert set(proposals(4, first).filter(pl.col("cluster_id") == "cluster_gone")["status"]) == {"superseded"}
+
+
+def test_a_back_test_counts_what_a_learnt_detector_would_find():
+    random = np.random.default_rng(0)
+
+    def around(axis: int, count: int) -> np.ndarray:
+        points = np.eye(8)[axis] + random.normal(size=(count, 8)) * 0.1
+        return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+    clean = backtest(around(0, 20), around(1, 50))
+    assert (clean.members_found, clean.others_found, clean.f1) == (20, 0, 1.0)
+    mixed = backtest(around(0, 20), np.concatenate([around(0, 20), around(1, 30)]))
+    assert mixed.precision < 0.8
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("Frozen Lockfile!", "frozen_lockfile"),
+        ("3 times", "pattern_3_times"),
+        ("为什么", "pattern"),
+        ("taken", "taken_2"),
+    ],
+)
+def test_any_words_become_a_free_valid_name(words, name):
+    assert free_name(words, {"taken"}) == name
+    assert Category(name=name, type="friction", definition="x").name == name
