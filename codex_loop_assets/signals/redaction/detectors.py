@@ -95,7 +95,7 @@ class Detector:
         if self.group is not None:
             start, end = match.span(self.group)
         else:
-            start, end = min(start, match.start()), match.end()
+            start, end = (start if self.include_preceding else match.start()), match.end()
         touched = self.bounded and (
             (start > 0 and text[start - 1].isalnum() and not text.endswith(("\\n", "\\r", "\\t"), 0, start))
             or (end < len(text) and text[end].isalnum())
@@ -180,7 +180,8 @@ def _assignment(judge: ValueJudge, short_values: bool) -> Callable[[str, int, re
     """How far the value of an assignment reaches, or None where it is not worth hiding.
 
     A space as operator counts only after a command line flag; bare text counts most in a shell or .env line and in a
-    connection string, where everything is a value. With `short_values` also a line of YAML or properties, where `hunter2` is one.
+    connection string, where everything is a value, and with `short_values` in a line of YAML or properties, where
+    `hunter2` is one.
     """
 
     def span(text: str, anchor: int, match: re.Match[str]) -> tuple[int, int] | None:
