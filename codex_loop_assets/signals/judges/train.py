@@ -16,7 +16,7 @@ from typing import Any
 from codex_loop_assets.settings import section
 from codex_loop_assets.signals.judges.base import Transcript, TranscriptTurn
 from codex_loop_assets.signals.judges.local.features import Reader, features
-from codex_loop_assets.signals.judges.local.model import ANY_FRICTION, Model, Target, fold
+from codex_loop_assets.signals.judges.local.model import Model, Target, fold
 
 _PACKAGE = "codex_loop_assets.signals.judges.local"
 
@@ -41,12 +41,13 @@ def train(sessions: Sequence[Labelled], settings: Mapping[str, Any], leave_out: 
     shown = [labels for _, found in sessions for labels in found]
     names = [name for name in values[0] if name.partition(".")[0] not in leave_out]
     matrix = np.array([[row[name] for name in names] for row in values])
-    friction = frozenset(settings["decision"]["friction"])
-    targets = {ANY_FRICTION: [bool(labels & friction) for labels in shown]}
-    for category in settings["decision"]["threshold"]:
-        targets[category] = [category in labels for labels in shown]
     inverse_penalty = settings["training"]["inverse_penalty"]
-    return Model({name: _fit(names, matrix, wanted, inverse_penalty) for name, wanted in targets.items()})
+    return Model(
+        {
+            category: _fit(names, matrix, [category in labels for labels in shown], inverse_penalty)
+            for category in settings["decision"]["threshold"]
+        }
+    )
 
 
 def _fit(names: Sequence[str], matrix: Any, wanted: Sequence[bool], inverse_penalty: float) -> Target:

@@ -14,7 +14,10 @@ GROUPS = (
 )  # fmt: skip
 """Cue groups of the user's words, in feature order."""
 
-AGENT_GROUPS = ("claim", "asks", "cannot", "platform", "admits", "reverses", "diagnoses", "glad", "stops")
+AGENT_GROUPS = (
+    "claim", "asks", "adds", "fixes", "alters", "cannot", "platform", "admits", "reverses", "diagnoses", "glad",
+    "stops",
+)  # fmt: skip
 """Cue groups of the agent's words, in feature order."""
 
 _SPACELESS = ("zh", "ja")

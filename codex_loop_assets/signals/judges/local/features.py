@@ -117,12 +117,17 @@ def _form(item: Read) -> dict[str, float]:
 
 def _course(read: Sequence[Read], index: int) -> dict[str, float]:
     before = read[index - 1] if index else None
+    after = read[index + 1] if index + 1 < len(read) else None
     agent = before.answer if before else dict.fromkeys(AGENT_GROUPS, 0.0)
     return {
         "course.first": float(index == 0),
         "course.aborted": float(bool(before and before.turn.aborted)),
         "course.rolled_back": float(bool(before and (before.turn.rolled_back or before.turn.undone))),
         **{f"course.agent_{group}": agent[group] for group in AGENT_GROUPS if group not in ("stops", "reverses")},
+        "course.then_works": float(bool(after and after.cues["success"] and not after.cues["failure"])),
+        "course.then_persists": float(bool(after and after.cues["persistence"] and not after.cues["request"])),
+        "course.then_praised": float(bool(after and (after.cues["praise"] or after.cues["thanks"]))),
+        "course.last": float(after is None),
     }
 
 

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-ANY_FRICTION = "any_friction"
-"""The target that says whether a message shows friction of any category."""
-
 
 @dataclass(frozen=True)
 class Target:
@@ -30,7 +27,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Model:
-    """All targets by name: the semantic categories and `any_friction`."""
+    """All targets by name: the semantic categories."""
 
     targets: Mapping[str, Target]
 
