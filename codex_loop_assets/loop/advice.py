@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from codex_loop_assets.loop.evidence import Fact
 from codex_loop_assets.loop.excerpt import code
 
-_PLACE = re.compile(r"\{(\w+)(?:\.(count|total|sessions))?\}")
+PLACE = re.compile(r"\{(\w+)(?:\.(count|total|sessions))?\}")
 _SEMANTIC = frozenset(
     {
         "repeated_rephrasing",
@@ -62,33 +62,35 @@ def suggest(
     chosen: list[Suggestion] = []
     used: set[str] = set()
     for template in [*own, *general, *approaches["any"]]:
-        names = [name for name, _ in _PLACE.findall(template)]
+        names = [name for name, _ in PLACE.findall(template)]
         # One sentence per leading fact: the next template about it is what to say where this one cannot be filled.
         if names[0] in used or not all(name in facts for name in names):
             continue
         used.add(names[0])
         stated = tuple(facts[name] for name in dict.fromkeys(names))
         claims = tuple(
-            dict.fromkeys(claim_id(facts[name]) for name, part in _PLACE.findall(template) if part == "count")
+            dict.fromkeys(claim_id(facts[name]) for name, part in PLACE.findall(template) if part == "count")
         )
-        chosen.append(Suggestion(_filled(template, facts), stated, claims))
+        chosen.append(Suggestion(filled(template, facts), stated, claims))
     return Advice(tuple(chosen[: settings["evidence"]["suggestions"]]), "templates")
 
 
 def title(category: str | None, facts: Mapping[str, Fact], label: str, settings: Mapping) -> str:
     """A title with the facts in it (plain text), or the cluster's label where no template of the category fits."""
     for template in settings["title"].get(category or "", []):
-        if all(name in facts for name, _ in _PLACE.findall(template)):
-            return _filled(template, facts, shown=str)
+        if all(name in facts for name, _ in PLACE.findall(template)):
+            return filled(template, facts, shown=str)
     return label
 
 
-def _filled(template: str, facts: Mapping[str, Fact], shown: Callable[[str], str] = code) -> str:
+def filled(template: str, facts: Mapping[str, Fact], shown: Callable[[str], str] = code) -> str:
+    """A template with every placeholder replaced by the fact's value (as `shown`, by default a code span) or number."""
+
     def fill(match: re.Match) -> str:
         fact, part = facts[match[1]], match[2]
         return str(getattr(fact, part)) if part else shown(fact.value)
 
-    return _PLACE.sub(fill, template)
+    return PLACE.sub(fill, template)
 
 
 def objections(advice: Advice, settings: Mapping) -> list[str]:

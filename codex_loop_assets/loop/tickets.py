@@ -12,7 +12,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from codex_loop_assets.loop import affected, claims, life, ticket_text
+from codex_loop_assets.discovery.ask import Asker
+from codex_loop_assets.loop import advice_llm, affected, claims, life, ticket_text
 from codex_loop_assets.loop.advice import Advice, suggest, title
 from codex_loop_assets.loop.claims import Claim, ClaimBook, Finding
 from codex_loop_assets.loop.evidence import Evidence, Fact, facts, gather
@@ -60,12 +61,14 @@ def build(
     settings: Mapping | None = None,
     *,
     force: bool = False,
+    asker: Asker | None = None,
 ) -> Ticket:
     """The ticket of a cluster as of `today`.
 
     `frames` holds the tables of NEEDED; the newest cluster state up to `today` counts. `log` is the whole ticket log.
-    `force` opens a ticket that the thresholds would not (a person asked for it). Raises KeyError for a cluster never
-    seen.
+    `force` opens a ticket that the thresholds would not (a person asked for it). With an `asker` a model writes the
+    advice, held to the same checks; without one, or where its advice does not stand, templates do. Raises KeyError
+    for a cluster never seen.
     """
     settings = settings or section("tickets")
     cluster = newest_state(cluster_id, frames["clusters"], today)
@@ -84,7 +87,7 @@ def build(
     events = [] if blocked else life.advance(state, identity, seen, _opening(cluster), settings, name)
     after = life.fold([*_history(log, identity), *events]).get(life.ticket_id(identity))
     subject = _Subject(cluster, evidence, shared, tasks, identity, after, name)
-    return _assembled(subject, frames, blocked, events, today, settings)
+    return _assembled(subject, frames, blocked, events, today, settings, asker)
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,13 @@ def _title(cluster: Mapping, shared: Mapping[str, Fact], settings: Mapping) -> s
 
 
 def _assembled(
-    subject: _Subject, frames, blocked: str | None, events: list[life.Event], today: date, settings
+    subject: _Subject,
+    frames: Mapping[str, pl.DataFrame],
+    blocked: str | None,
+    events: list[life.Event],
+    today: date,
+    settings: Mapping,
+    asker: Asker | None,
 ) -> Ticket:
     cluster, evidence = subject.cluster, subject.evidence
     book = ClaimBook()
@@ -221,7 +230,7 @@ def _assembled(
         (facet, book.add(f"sessions by {facet.column}", affected.query(evidence, facet), facet.statement))
         for facet in affected.differing(evidence, frames["sessions"], settings)
     ]
-    advice = suggest(cluster["top_category"], subject.facts, book.of_fact, settings)
+    advice = _advice(subject, book, settings, None if blocked else asker)
     listed = _listed(cluster, evidence, settings["evidence"]["shown"])
     resolved = book.add("evidence pointers that resolve", _pointers_sql(listed), len(listed))
     findings = [] if blocked else claims.check(book.claims, advice, frames, settings)
@@ -232,6 +241,16 @@ def _assembled(
     markdown = ticket_text.render(parts, settings)
     frame = TABLES["tickets"].frame([row])
     return Ticket(frame, markdown, row["title"], tuple(events), tuple(book.claims), advice, tuple(findings))
+
+
+def _advice(subject: _Subject, book: ClaimBook, settings: Mapping, asker: Asker | None) -> Advice:
+    if asker is not None:
+        listed = _listed(subject.cluster, subject.evidence, settings["evidence"]["shown"])
+        examples = [excerpt(signal["description"], signal["thread_id"], 400) for signal in listed]
+        written = advice_llm.suggest(asker, subject.cluster, examples, subject.facts, book.of_fact, settings)
+        if written is not None:
+            return written
+    return suggest(subject.cluster["top_category"], subject.facts, book.of_fact, settings)
 
 
 def _row(subject: _Subject, numbers: Mapping[str, Claim], blocked: str | None, today: date, settings: Mapping) -> dict:
