@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from codex_loop_assets.canon.kinds import ACTION_OPS, PROMPT_OPS, TURN_ENDS, USER_SHELL, USER_WORDS
+from codex_loop_assets.canon.kinds import ACTION_OPS, PROMPT_OPS, TURN_ENDS, USER_WORDS
 from codex_loop_assets.canon.settings import CanonSettings
 
 _KIND = {
@@ -32,7 +32,7 @@ def find(events: pl.DataFrame, settings: CanonSettings) -> pl.DataFrame:
         runs, on=("thread", "run")
     )
     heads = _heads(words, settings)
-    actions = _actions(events.join(runs, on=("thread", "run")))
+    actions = _actions(events, runs)
     found = pl.concat([heads.select(*events.columns, "turn_kind"), actions.select(*events.columns, "turn_kind")])
     return _with_steering(found.sort("thread", "ordinal"), events)
 
@@ -69,10 +69,10 @@ def _heads(words: pl.DataFrame, settings: CanonSettings) -> pl.DataFrame:
     )
 
 
-def _actions(events: pl.DataFrame) -> pl.DataFrame:
+def _actions(events: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
     """What a user does without a prompt: recorded as submissions in spines, visible by its result in rollouts."""
-    by_result = pl.col("kind").is_in((USER_SHELL, "entered_review_mode", "undo_completed")) & ~pl.col("has_submissions")
-    return events.filter(pl.col("kind").is_in(ACTION_OPS) | by_result).with_columns(
+    found = events.filter(pl.col("kind").is_in(_KIND.keys())).join(runs, on=("thread", "run"))
+    return found.filter(pl.col("kind").is_in(ACTION_OPS) | ~pl.col("has_submissions")).with_columns(
         pl.col("kind").replace_strict(_KIND, default=None, return_dtype=pl.String).alias("turn_kind")
     )
 

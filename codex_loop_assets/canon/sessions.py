@@ -8,6 +8,7 @@ from codex_loop_assets.canon import context, lineage, usage
 from codex_loop_assets.canon.humans import is_automation, is_subagent, metadata
 from codex_loop_assets.canon.kinds import COMPACTION
 from codex_loop_assets.canon.settings import CanonSettings, canon_settings
+from codex_loop_assets.canon.timeline import in_reading_order
 from codex_loop_assets.tables import SESSIONS
 
 
@@ -22,9 +23,7 @@ def build(
     if events.is_empty():
         return SESSIONS.empty()
     settings = settings or canon_settings()
-    events = events.sort("thread_id", "ordinal").with_columns(
-        pl.col("thread_id").rle_id().alias("thread"), pl.lit(None, pl.Int32).alias("turn")
-    )
+    events = in_reading_order(events).with_columns(pl.lit(None, pl.Int32).alias("turn"))
     names = events.group_by("thread", maintain_order=True).agg(pl.col("thread_id").first())
     frame = (
         names.join(_metadata(events), on="thread", how="left")
@@ -55,7 +54,7 @@ def _metadata(events: pl.DataFrame) -> pl.DataFrame:
         *(pl.col("detail").str.json_path_match(p).alias(n) for n, p in path.items()),
     )
     git = events.filter((pl.col("kind") == "artifact_ref") & pl.col("name").is_in(("git_info", "git_diff"))).select(
-        "thread", "file",
+        "thread",
         pl.col("detail").str.json_path_match("$.git.commit_hash").alias("git_commit"),
         pl.col("detail").str.json_path_match("$.git.branch").alias("git_branch"),
         pl.col("detail").str.json_path_match("$.git.repository_url").alias("git_url"),
@@ -66,10 +65,6 @@ def _metadata(events: pl.DataFrame) -> pl.DataFrame:
     git = git.group_by("thread", maintain_order=True).agg(
         pl.col("git_commit", "git_branch", "git_url").first(ignore_nulls=True),
         pl.col("base_sha").last(ignore_nulls=True),
-        pl.when(pl.col("diff_path").is_not_null())
-        .then(pl.col("file").str.replace(r"(spine/)?[^/]*$", ""))
-        .last(ignore_nulls=True)
-        .alias("folder"),
         pl.col("diff_path").last(ignore_nulls=True),
     )
     stated = (
@@ -124,7 +119,10 @@ def _call_totals(tool_calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ledger(spines: pl.DataFrame) -> pl.DataFrame:
+    """Home, start and state of each thread by its sources; `folder`: where a spine's artifacts lie, relative to the home."""
     counted = spines.filter(~pl.col("status").is_in(("superseded", "quarantined", "excluded")))
+    # An exported bundle keeps the spine in a folder of its own beside the artifacts.
+    folder = pl.col("path").filter(pl.col("source") == "spine").first().str.replace(r"(^|/)spine$", "")
     return (
         counted.sort("thread_id", "source", descending=[False, True])
         .group_by("thread_id", maintain_order=True)
@@ -132,6 +130,7 @@ def _ledger(spines: pl.DataFrame) -> pl.DataFrame:
             pl.col("home", "machine").first(),
             pl.col("started_at").min(),
             (pl.col("status") == "active").any().alias("active"),
+            folder.alias("folder"),
         )
     )
 
@@ -194,7 +193,7 @@ def _finished(frame: pl.DataFrame, settings: CanonSettings) -> pl.DataFrame:
         short.alias("repository"),
         pl.coalesce("git_commit", "meta_commit").alias("commit_hash"),
         pl.coalesce("git_branch", "meta_branch").alias("branch"),
-        pl.concat_str(pl.col("folder").str.strip_chars_end("/"), pl.lit("/"), "diff_path").alias("starting_diff_path"),
+        pl.concat_str("folder", pl.lit("/"), "diff_path").str.strip_chars_start("/").alias("starting_diff_path"),
         pl.col("turn_count", "human_turn_count", "tool_call_count", "failed_tool_call_count").fill_null(0),
         pl.when(pl.col("boundaries") > 0).then("boundaries").otherwise("compacted").alias("compaction_count"),
         exclusion.alias("exclusion_reason"),

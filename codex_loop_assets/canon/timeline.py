@@ -29,17 +29,31 @@ def timeline(events: pl.DataFrame, settings: CanonSettings | None = None) -> Tim
     an event without one belongs to the latest prompt of its run.
     """
     settings = settings or canon_settings()
-    ordered = events.sort("thread_id", "ordinal").with_columns(pl.col("thread_id").rle_id().alias("thread"))
+    ordered = in_reading_order(events).with_row_index("row")
     found = prompts.find(ordered, settings)
     found = found.with_columns(pl.int_range(pl.len(), dtype=pl.Int32).over("thread").alias("turn"))
-    starts = found.select("thread", "ordinal", "turn", pl.col("turn_id").alias("prompt_turn_id"))
-    ordered = ordered.join(starts, on=("thread", "ordinal"), how="left", maintain_order="left")
-    ordered = ordered.with_columns(pl.coalesce("prompt_turn_id", "turn_id").alias("turn_id"))
+    opened, named = _at(ordered.height, found, "turn"), _at(ordered.height, found, "turn_id")
+    ordered = ordered.with_columns(opened, named.fill_null(ordered["turn_id"]))
     by_place = pl.col("turn").forward_fill().over("thread", "run")
     by_id = pl.col("turn").forward_fill().over(_KEY)
     by_id_ahead = pl.col("turn").backward_fill().over(_KEY)
     has_id = pl.col("turn_id").is_not_null()
-    ordered = ordered.with_columns(
-        pl.when(has_id).then(pl.coalesce(by_id, by_id_ahead, by_place)).otherwise(by_place).alias("turn")
-    ).drop("prompt_turn_id")
-    return Timeline(ordered, found, settings)
+    turn = pl.when(has_id).then(pl.coalesce(by_id, by_id_ahead, by_place)).otherwise(by_place)
+    return Timeline(ordered.with_columns(turn.alias("turn")).drop("row"), found.drop("row"), settings)
+
+
+def in_reading_order(events: pl.DataFrame) -> pl.DataFrame:
+    """The events sorted by thread and reading order, with `thread` numbers, without the columns that only say where a record
+    is stored (a big day is copied less)."""
+    events = events.drop("file", "offset", "part", "payload_bytes")
+    thread, place = pl.col("thread_id"), pl.col("ordinal")
+    same_or_next = (thread > thread.shift(1)) | ((thread == thread.shift(1)) & (place > place.shift(1)))
+    if not events.select(same_or_next.slice(1).all()).item():
+        events = events.sort("thread_id", "ordinal")
+    return events.with_columns(pl.col("thread_id").rle_id().alias("thread"))
+
+
+def _at(height: int, found: pl.DataFrame, name: str) -> pl.Series:
+    """A column of the given height that is null except in the `row`s of `found`."""
+    empty = pl.Series(name, [None], dtype=found.schema[name]).new_from_index(0, height)
+    return empty.scatter(found["row"], found[name])

@@ -13,6 +13,7 @@ from codex_loop_assets.canon.timeline import Timeline, timeline
 from codex_loop_assets.tables import TURNS
 
 _TURN = ("thread", "turn")
+_COURSE = ("run", "ordinal", "kind", "role", "text", "seq", "ts", "duration_ms", "detail", "decision", "tokens")
 
 
 def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | None = None) -> pl.DataFrame:
@@ -27,7 +28,7 @@ def from_timeline(line: Timeline, calls: pl.DataFrame) -> pl.DataFrame:
     """The same from what has been computed already; `calls`: see `tool_calls.joined`."""
     if line.prompts.is_empty():
         return TURNS.empty()
-    inside = line.events.filter(pl.col("turn").is_not_null())
+    inside = line.events.filter(pl.col("turn").is_not_null()).select(*_TURN, *_COURSE)
     frame = (
         _opened(line)
         .join(_course(inside), on=_TURN, how="left")

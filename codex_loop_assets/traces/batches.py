@@ -74,7 +74,8 @@ class EventBatches:
     def frame(self) -> pl.DataFrame:
         """Everything added, in the order it was added."""
         self._flush()
-        return pl.concat(self._frames, rechunk=False) if self._frames else _empty()
+        frames, self._frames = self._frames, []
+        return pl.concat(frames, rechunk=True) if frames else _empty()
 
 
 def _series(name: str, values: tuple) -> pl.Series:

@@ -56,6 +56,7 @@ def build_day(
     frame = _kept_events(frame, outcomes)
     rows = [_ledger_row(outcome, *counts) for outcome, counts in zip(outcomes, _counts(frame, outcomes), strict=True)]
     events = _events(frame, outcomes)
+    del frame
     old_rows, threads, moved = _kept_rows(unchanged, earlier, refs, outcomes)
     if previous_events is not None and previous_events.height:
         kept = previous_events.filter(pl.col("thread_id").is_in(threads))
@@ -120,13 +121,13 @@ def _events(frame: pl.DataFrame, outcomes: list[Outcome]) -> pl.DataFrame:
     its own order."""
     if frame.is_empty():
         return EVENTS.empty()
-    names = pl.DataFrame(
-        [(o.reading.origin, o.reading.thread_id, o.reading.ref.source, o.run_offset) for o in outcomes],
-        schema={"origin": pl.Int32, "thread_id": pl.String, "source": pl.String, "offset_of_runs": pl.Int32},
-        orient="row",
-    )
-    frame = frame.join(names, on="origin", how="left", maintain_order="left").with_columns(
-        pl.col("run") + pl.col("offset_of_runs")
+    origins = frame["origin"]
+    by_origin = [outcome.reading for outcome in outcomes]
+    offsets = pl.Series("run", [outcome.run_offset for outcome in outcomes], dtype=pl.Int32)
+    frame = frame.with_columns(
+        pl.Series("thread_id", [reading.thread_id for reading in by_origin], dtype=pl.String).gather(origins),
+        pl.Series("source", [reading.ref.source for reading in by_origin], dtype=pl.String).gather(origins),
+        frame["run"] + offsets.gather(origins),
     )
     mixed = [o.reading.thread_id for o in outcomes if o.status == "partially_superseded"]
     if mixed:
@@ -136,8 +137,9 @@ def _events(frame: pl.DataFrame, outcomes: list[Outcome]) -> pl.DataFrame:
             frame.filter(is_mixed).with_columns(clock.alias("clock")).sort("thread_id", "clock", maintain_order=True)
         )
         frame = pl.concat([frame.filter(~is_mixed), ordered.drop("clock")])
-    ordinal = pl.int_range(pl.len(), dtype=pl.Int64).over("thread_id" if mixed else "origin")
-    return frame.with_columns(ordinal.alias("ordinal")).select(EVENTS.schema.keys())
+    lengths = frame["thread_id"].rle().struct.field("len")
+    ordinal = pl.select(pl.int_ranges(0, lengths, dtype=pl.Int64).explode().alias("ordinal"))["ordinal"]
+    return frame.with_columns(ordinal).select(EVENTS.schema.keys())
 
 
 def _ledger_row(outcome: Outcome, records: int, last_record_at: datetime | None) -> dict:

@@ -88,7 +88,12 @@ class RolloutReader:
     def _block(self, block: Block, number: int) -> int:
         """Read a block's lines, of which the first is number + 1; gives the number of its last."""
         offset, newline = block.offset, block.ended
-        match, quick_line, line, openings = quick.ROLLOUT_HEAD.match, self._quick_line, self._line, quick.ROLLOUT_OPENINGS
+        match, quick_line, line, openings = (
+            quick.ROLLOUT_HEAD.match,
+            self._quick_line,
+            self._line,
+            quick.ROLLOUT_OPENINGS,
+        )
         for data in block.lines:
             number += 1
             size = len(data) + newline
@@ -251,7 +256,6 @@ class RolloutReader:
         self.tally.read += 1
         self.tally.remarks[f"lines over {self.settings.line_limit} bytes, read by their heads only"] += 1
         self._store(number, offset, size, timestamp, found, "long_line")
-
 
 
 def first_record(path: str, settings: ReadSettings) -> dict:

@@ -259,7 +259,6 @@ class SpineReader:
         self.tally.notes.extend(self._runs.notes())
 
 
-
 def _turn_of(event_id: str | None) -> str | None:
     """The turn an event id names. Ids of session-internal contexts are no turns, and `auto-compact-N` is no compaction."""
     return None if not event_id or event_id.startswith("auto-compact-") else event_id
