@@ -4,8 +4,6 @@ Dagster gives a check in a range run no partition key and files its result witho
 logged as an event of its own with its partition, and the check's own result sums them up.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
