@@ -66,7 +66,7 @@ class FailurePatterns:
             harmless=_any_of(thresholds["harmless_outputs"]),
             stopped=frozenset(thresholds["stopped_exit_codes"]),
             sandbox=re.compile(thresholds["sandbox_denials"]),
-            expected=re.compile(thresholds["expected"]),
+            expected=_any_of(thresholds["expected"]),
             looks_first=re.compile(thresholds["looks_first"]),
             test_paths=re.compile(thresholds["test_paths"]),
             error_lines=re.compile(thresholds["error_lines"]),
@@ -74,7 +74,9 @@ class FailurePatterns:
 
 
 def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.M)
+    """One pattern for several, each with its own `(?i)` in front or none."""
+    scoped = [f"(?i:{pattern[4:]})" if pattern.startswith("(?i)") else f"(?:{pattern})" for pattern in patterns]
+    return re.compile("|".join(scoped), re.M)
 
 
 def excuse(command: str, exit_code: int, output: str, patterns: FailurePatterns) -> str | None:

@@ -115,6 +115,39 @@ def test_an_announced_failure_is_none():
     assert failures(session) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This test should fail now.",
+        "I expect the suite to fail before the fix.",
+        "Let me watch it fail first.",
+        "Running it to confirm that the new test fails.",
+        "First I reproduce the report.",
+        "先复现这个问题。",
+        "Der neue Test sollte jetzt fehlschlagen.",
+    ],
+)
+def test_words_that_announce_a_failure(words):
+    session = SessionTables().ask("fix it").patch("src/cart.py").say(words)
+    assert failures(session.run("pytest -q", 1, RED)) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Now the suite should pass.",
+        "Let me verify that no test fails.",
+        "I make sure nothing breaks.",
+        "It should not fail any more.",
+        "The old code would fail on empty carts, which I fixed.",
+        "Ich prüfe, ob alles läuft.",
+    ],
+)
+def test_words_that_promise_a_success_excuse_nothing(words):
+    session = SessionTables().ask("fix it").patch("src/cart.py").say(words)
+    assert len(failures(session.run("pytest -q", 1, RED))) == 1
+
+
 def test_an_announced_failure_of_any_command_is_none():
     session = SessionTables().ask("check the messages").say("A bad port should fail with a clear message.")
     assert failures(session.run("node cli.js --port=abc", 2, "Error: port must be a number")) == []

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.signals.checks import taken_back, work
+from codex_loop_assets.signals.checks import CheckPatterns, taken_back, work
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.quoting import show, show_command
 from codex_loop_assets.signals.reading import groups, refusals, top_level
@@ -38,7 +38,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         & ~pl.col("outcome").is_in(("aborted", "errored", "abandoned"))
     )
     few = few.join(refusals(canon), on="thread_id", how="anti")["thread_id"]
-    done, content = work(canon, few, thresholds), _Content(thresholds)
+    done, content, checks = work(canon, few, thresholds), _Content(thresholds), CheckPatterns.read(thresholds)
     threads = done["thread_id"].unique().implode()
     own_turns = canon.turns.filter(pl.col("thread_id").is_in(threads)).sort("thread_id", "run", "seq_start")
     turns = {rows[0]["thread_id"]: rows for rows in groups(own_turns, "thread_id")}
@@ -49,7 +49,8 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         if asked and not any(taken_back(turn) for turn in thread_turns):
             sign = _sign_of_success(steps, asked[1:], content)
             if sign is not None:
-                moments.append(_moment(asked, steps, sign, thread_turns[-1]["seq_end"]))
+                tested = bool(sign[0].call_id) and checks.is_test(sign[0].quote or "")
+                moments.append(_moment(asked, steps, sign, thread_turns[-1]["seq_end"], tested))
     return moments
 
 
@@ -96,7 +97,9 @@ def _runs(command: str, written: set[str]) -> bool:
     return any(word.rsplit("/", 1)[-1] in written for word in command.split())
 
 
-def _moment(asked: list[dict[str, Any]], steps: list[dict[str, Any]], sign: tuple[Evidence, str], end: int) -> Moment:
+def _moment(
+    asked: list[dict[str, Any]], steps: list[dict[str, Any]], sign: tuple[Evidence, str], end: int, tested: bool
+) -> Moment:
     first, edit = asked[0], [step for step in steps if step["what"] == "edit"][-1]
     evidence, shown = sign
     messages = "one request" if len(asked) == 1 else f"{len(asked)} messages"
@@ -108,7 +111,7 @@ def _moment(asked: list[dict[str, Any]], steps: list[dict[str, Any]], sign: tupl
         seq_end=max(end, first["seq_start"]),
         occurred_at=first["occurred_at"],
         severity=2,
-        confidence=0.8 if evidence.call_id else 0.7,
+        confidence=0.8 if tested else 0.65,
         description=f"Finished within {messages}: “{show(first['user_message'], first['thread_id'], 110)}”; {shown}",
         evidence=(
             Evidence(first["seq_start"], quote=first["user_message"]),
