@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -60,6 +61,12 @@ class Lake:
         frames = [self._aligned(table, path) for key in wanted if (path := self.path(table, key)).is_file()]
         return pl.concat(frames) if frames else TABLES[table].empty()
 
+    def read_dated(self, table: str, until: str | None = None) -> pl.DataFrame:
+        """Rows of a day-partitioned table with the partition's day as the column `dt` (Date), up to and including `until`."""
+        keys = [key for key in self.keys(table) if until is None or key <= until]
+        frames = [self.read(table, key).with_columns(dt=pl.lit(date.fromisoformat(key))) for key in keys]
+        return pl.concat(frames) if frames else TABLES[table].empty().with_columns(dt=pl.lit(None, pl.Date))
+
     def write(self, table: str, key: str | None, frame: pl.DataFrame, inputs: Mapping[str, str | None] | None = None) -> str:
         """Replace one partition with `frame` and return the SHA-256 of the file. Raises ValueError when the frame does
         not fit the table (see Table.conform); then the old partition stays. `inputs` (what it was made from: table or
@@ -89,6 +96,11 @@ class Lake:
         """Whether a partition is missing or was made from other inputs than these."""
         manifest = self._manifest(table, key)
         return manifest is None or manifest["inputs"] != dict(inputs)
+
+    def made_from(self, table: str, key: str | None) -> dict[str, str | None]:
+        """The inputs that a partition was made from; {} where it was never written or they were not given."""
+        manifest = self._manifest(table, key)
+        return manifest["inputs"] if manifest else {}
 
     def digest(self, table: str, key: str | None = None) -> str | None:
         """SHA-256 of a partition's file, or None where it was never written."""
