@@ -144,7 +144,8 @@ def assemble(
     signals: list[Row],
     redact: Redact,
     settings: Mapping[str, Any],
-    writer: CheckWriter | None = None,
+    store: repository.Store,
+    writer: CheckWriter | None,
 ) -> Candidate:
     """The redacted candidate for a known end state; `writer` may write a check where the session shows none.
 
@@ -155,9 +156,8 @@ def assemble(
     paths = tuple(changed(before, after))
     if not paths:
         raise NotDistillable("the edits leave no change")
-    with repository.scratch_store() as store:
-        patch = store.diff(before, after)
-        patches = _start_patches(store, start, before, segment, redact, settings) if start.kind == "clone" else ()
+    patch = store.diff(before, after)
+    patches = _start_patches(store, start, before, segment, redact, settings) if start.kind == "clone" else ()
     try:
         words = instruction.request(segment, signals, _added_lines(patch), settings["instruction"], redact)
     except instruction.NoInstruction as error:

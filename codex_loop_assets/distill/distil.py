@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,34 +16,23 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.distill import repository
-from codex_loop_assets.distill.build import Built, build
-from codex_loop_assets.distill.candidate import NotDistillable, assemble, candidate_id, ending
+from codex_loop_assets.distill.build import Built
+from codex_loop_assets.distill.candidate import NotDistillable, candidate_id
 from codex_loop_assets.distill.dataset import replace_dataset
 from codex_loop_assets.distill.environment import UnsafeName
-from codex_loop_assets.distill.later import solutions
-from codex_loop_assets.distill.llm_check import CheckWriter, open_writer
-from codex_loop_assets.distill.replay import ReplayError, Step, steps
-from codex_loop_assets.distill.segment import Row, Segment, place, segments
-from codex_loop_assets.distill.start import NoStart, Redact, Start, hermetic, starting_diff, without_repository
+from codex_loop_assets.distill.llm_check import open_writer
+from codex_loop_assets.distill.produce import Surroundings, produce
+from codex_loop_assets.distill.replay import ReplayError
+from codex_loop_assets.distill.segment import Segment, segments
+from codex_loop_assets.distill.start import NoStart, Redact
 from codex_loop_assets.distill.task import slug
+from codex_loop_assets.distill.threads import Threads
 from codex_loop_assets.distill.tree import UnsafePath
 from codex_loop_assets.settings import section
 from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.tables import HARBOR_DATASETS
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What distilling reads besides the tables: local repositories, registered Codex homes, the codex-loop home."""
-
-    repositories: Mapping[str, Path]
-    codex_homes: Mapping[str, Path]
-    home: Path
-    redact: Redact
-    settings: Mapping[str, Any]
-    writer: CheckWriter | None
 
 
 def distil_cluster(
@@ -72,20 +60,21 @@ def distil_cluster(
         from codex_loop_assets.signals.redaction import redact
     settings = settings or section("distill")
     writer = open_writer(settings["llm_verifier"], home / "cache" / "verifiers")
-    around = Surroundings(repositories, codex_homes or {}, home, redact, settings, writer)
-    known = members if signals is None else signals
-    found = segments(members, canon.turns, known, around.settings["segments"])
+    threads = Threads(canon, members if signals is None else signals)
+    found = segments(members, canon.turns, threads.known_signals, settings["segments"])
     rows = _unplaced(cluster_id, members, found, set_kind)
     built: list[Built] = []
-    limit = around.settings["segments"]["maximum_per_cluster"]
-    for index, segment in enumerate(sorted(found, key=_telling)):
-        row, task = _segment_row(cluster_id, segment, canon, known, around, set_kind, skip=index >= limit)
-        rows.append(row)
-        built += [task] if task else []
+    limit = settings["segments"]["maximum_per_cluster"]
+    with repository.scratch_store() as store:
+        around = Surroundings(threads, repositories, codex_homes or {}, home, redact, settings, store, writer)
+        for index, segment in enumerate(sorted(found, key=_telling)):
+            row, task = _segment_row(cluster_id, segment, around, set_kind, skip=index >= limit)
+            rows.append(row)
+            built += [task] if task else []
     rows, built = _without_repetition(rows, built)
     folder = home / "harbor" / "datasets" / _folder(cluster_id)
     description = f"Tasks distilled from {members.height} signals of cluster {cluster_id}"
-    name = f"{around.settings['organisation']}/{slug(cluster_id, 60)}"
+    name = f"{settings['organisation']}/{slug(cluster_id, 60)}"
     digests = replace_dataset(
         folder, name, description, [item.task for item in built], [_evidence(item) for item in built]
     )
@@ -162,13 +151,7 @@ def _unplaced(cluster_id: str, members: pl.DataFrame, found: list[Segment], set_
 
 
 def _segment_row(
-    cluster_id: str,
-    segment: Segment,
-    canon: CanonTables,
-    signals: pl.DataFrame,
-    around: Surroundings,
-    set_kind: str,
-    skip: bool,
+    cluster_id: str, segment: Segment, around: Surroundings, set_kind: str, skip: bool
 ) -> tuple[dict[str, Any], Built | None]:
     row = {
         "cluster_id": cluster_id,
@@ -183,7 +166,7 @@ def _segment_row(
     if skip:
         return row | {"stage": "segment", "reason": "the cluster has more segments than are distilled"}, None
     try:
-        built = _built(cluster_id, segment, canon, signals, around, set_kind)
+        built = produce(cluster_id, segment, around, set_kind)
     except NotDistillable as error:
         return row | {"stage": error.stage, "reason": str(error)}, None
     except (NoStart, repository.RepositoryError, ReplayError, UnsafePath) as error:
@@ -195,56 +178,6 @@ def _segment_row(
         log.exception("distilling %s failed", row["candidate_id"])
         return row | {"stage": "segment", "reason": f"distilling failed: {type(error).__name__}"}, None
     return row | _built_columns(built), built
-
-
-def _built(
-    cluster_id: str, segment: Segment, canon: CanonTables, signals: pl.DataFrame, around: Surroundings, set_kind: str
-) -> Built:
-    if len(segment.turns) > around.settings["segments"]["maximum_turns"]:
-        raise NotDistillable("too many turns for one intent")
-    session = _rows(canon.sessions, segment.thread_id)[0]
-    calls = sorted(_rows(canon.tool_calls, segment.thread_id), key=place)
-    applied = steps(calls, _rows(canon.turns, segment.thread_id))
-    if not applied and not any(
-        True for _ in solutions(segment, session, session["cwd"] or "/", canon, signals, around.settings)
-    ):
-        # Cheap to see, and true whether or not a repository is at hand.
-        raise NotDistillable("no recorded edit in the segment")
-    start = _start(session, segment, applied, calls, canon, around)
-    known = [signal for signal in signals.iter_rows(named=True) if signal["thread_id"] == segment.thread_id]
-    later = solutions(segment, session, start.root, canon, signals, around.settings)
-    try:
-        end = ending(segment, start, applied, calls, later, known, around.settings)
-    except ReplayError as error:
-        if start.kind == "hermetic":
-            raise
-        raise NoStart(
-            f"the repository is not at hand, and the trace does not show all that was edited: {error}"
-        ) from error
-    candidate = assemble(segment, start, end, known, around.redact, around.settings, around.writer)
-    return build(cluster_id, candidate, session, calls, around.redact, set_kind, around.settings)
-
-
-def _start(
-    session: Row, segment: Segment, applied: list[Step], calls: list[Row], canon: CanonTables, around: Surroundings
-) -> Start:
-    source = repository.find(around.repositories, session["repository_url"], session["repository"], session["cwd"])
-    diff = starting_diff(session, around.codex_homes)
-    if source is None:
-        return without_repository(session, segment, applied, calls, diff, around.settings)
-    cache = around.home / "cache" / "repositories"
-    return hermetic(session, segment, applied, source, cache, diff, lambda: _carried(session, canon), around.settings)
-
-
-def _carried(session: Row, canon: CanonTables) -> list[Step]:
-    """Edits of earlier sessions in the same directory on the same commit, in order."""
-    same = canon.sessions.filter(
-        (pl.col("cwd") == session["cwd"])
-        & (pl.col("commit_hash") == session["commit_hash"])
-        & (pl.col("started_at") < session["started_at"])
-    )
-    threads = same.sort("started_at", "thread_id")["thread_id"]
-    return [step for thread in threads for step in steps(_rows(canon.tool_calls, thread), _rows(canon.turns, thread))]
 
 
 def _built_columns(built: Built) -> dict[str, Any]:
@@ -289,10 +222,6 @@ def _evidence(built: Built) -> dict[str, Any]:
             for signal in segment.signals
         ],
     }
-
-
-def _rows(frame: pl.DataFrame, thread_id: str) -> list[Row]:
-    return list(frame.filter(pl.col("thread_id") == thread_id).iter_rows(named=True))
 
 
 def _one_line(text: str, redact: Redact, segment: Segment) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.distill import checks
-from codex_loop_assets.distill.replay import Step, steps
+from codex_loop_assets.distill.replay import Step
 from codex_loop_assets.distill.segment import Row, Segment, intents, place
-from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.distill.threads import Threads
 
 _WORD = re.compile(r"\w{3,}")
 
@@ -34,21 +34,20 @@ class Later:
 
 
 def solutions(
-    segment: Segment, session: Row, root: str, canon: CanonTables, signals: pl.DataFrame, settings: Mapping[str, Any]
+    segment: Segment, session: Row, root: str, threads: Threads, settings: Mapping[str, Any]
 ) -> Iterator[Later]:
     """Later segments that solved the problem, earliest first. `root` is where the repository stood in the session."""
-    own = _Work(segment, canon, root, settings)
+    own = _Work(segment, threads, root, settings)
     if not own.files and all(run.passed for run in own.runs):
         return  # nothing to recognise the problem by
-    for other in _later_sessions(segment, session, canon.sessions, settings["segments"]["later_session_days"]):
+    for other in _later_sessions(segment, session, threads.canon.sessions, settings["segments"]["later_session_days"]):
         thread = other["thread_id"]
-        turns = sorted(_rows(canon.turns, thread), key=place)
         # A checkout elsewhere (another machine, another person): paths are compared relative to its own directory.
         there = root if other["cwd"] == session["cwd"] else other["cwd"] or root
-        for candidate in intents(turns, signals, settings["segments"]):
+        for candidate in intents(threads.turns(thread), threads.known_signals, settings["segments"]):
             if thread == segment.thread_id and candidate.start <= segment.end:
                 continue
-            work = _Work(candidate, canon, there, settings)
+            work = _Work(candidate, threads, there, settings)
             if work.proof and work.steps and _same_problem(own, work, settings):
                 # In the same thread, what was tried in between stands in the files too.
                 begun = segment.start if thread == segment.thread_id else candidate.start
@@ -59,12 +58,11 @@ def solutions(
 class _Work:
     """What a segment did: its edits and its checks."""
 
-    def __init__(self, segment: Segment, canon: CanonTables, root: str, settings: Mapping[str, Any]) -> None:
-        calls = sorted(_rows(canon.tool_calls, segment.thread_id), key=place)
+    def __init__(self, segment: Segment, threads: Threads, root: str, settings: Mapping[str, Any]) -> None:
         self.words = set(_WORD.findall(segment.turns[0]["user_message"].lower()))
-        self.applied = steps(calls, _rows(canon.turns, segment.thread_id))
+        self.applied = threads.steps(segment.thread_id)
         self.steps = [step for step in self.applied if segment.start <= step.at <= segment.end]
-        own = [call for call in calls if segment.start <= place(call) <= segment.end]
+        own = [call for call in threads.calls(segment.thread_id) if segment.start <= place(call) <= segment.end]
         self.runs = checks.outcomes(own, root, settings)
         self.proof = checks.choose(self.runs, [step.at for step in self.steps])
         self.files = {path.rsplit("/", 1)[-1] for step in self.steps for path in step.paths}
@@ -93,7 +91,3 @@ def _later_sessions(segment: Segment, session: Row, sessions: pl.DataFrame, days
         if same and started < other["started_at"] <= started + timedelta(days=days):
             found.append(other)
     return sorted(found, key=lambda row: (row["thread_id"] != segment.thread_id, row["started_at"], row["thread_id"]))
-
-
-def _rows(frame: pl.DataFrame, thread_id: str) -> list[Row]:
-    return list(frame.filter(pl.col("thread_id") == thread_id).iter_rows(named=True))

@@ -16,9 +16,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
-from codex_loop_assets.distill.tree import Entry, Tree, UnsafePath, safe_path
+from codex_loop_assets.distill.tree import Entry, Tree, UnsafePath, changed, safe_path
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _SAFE = (
@@ -99,14 +101,16 @@ def opened(source: Path, cache: Path) -> Path:
     return target
 
 
-def read_commit(repository: Path, commit: str) -> dict[str, Entry]:
+@lru_cache(maxsize=4)
+def read_commit(repository: Path, commit: str) -> Tree:
     """The tree of one commit, without history. Submodules are left out. Raises RepositoryError.
 
     Objects are read as they are stored: `git archive` would obey export-ignore and silently leave out the tests.
     """
     if not _COMMIT.fullmatch(commit):
         raise RepositoryError(f"not a commit id: {commit!r}")
-    return _read_tree(repository, f"{commit}^{{tree}}")
+    # The segments of a cluster often begin at one commit; the mapping is shared, so nobody may change it.
+    return MappingProxyType(_read_tree(repository, f"{commit}^{{tree}}"))
 
 
 def _read_tree(repository: Path, treeish: str) -> dict[str, Entry]:
@@ -143,21 +147,15 @@ class Store:
 
     directory: Path
 
-    def add(self, tree: Tree) -> str:
-        """Store a tree; its object id."""
-        stream = [b"commit refs/heads/scratch\ncommitter x <x@localhost> 0 +0000\ndata 0\ndeleteall\n"]
-        for path in sorted(tree):
-            entry = tree[path]
-            quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            stream.append(f"M {entry.mode} inline {quoted}\ndata {len(entry.data)}\n".encode() + entry.data + b"\n")
-        _git(self.directory, "update-ref", "-d", "refs/heads/scratch")
-        _git(self.directory, "fast-import", "--quiet", "--force", stdin=b"".join(stream))
-        return _git(self.directory, "rev-parse", "refs/heads/scratch^{tree}").decode().strip()
-
     def diff(self, before: Tree, after: Tree) -> bytes:
         """A patch from one tree to the other, binary files included; empty when they are equal."""
+        paths = changed(before, after)
+        if not paths:
+            return b""
+        for tree, name in ((before, "before"), (after, "after")):
+            self._load({path: tree[path] for path in paths if path in tree}, name)
         options = ("--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
-        return _git(self.directory, "diff", *options, self.add(before), self.add(after))
+        return _git(self.directory, "diff", *options, "refs/heads/before", "refs/heads/after")
 
     def apply(self, tree: Tree, patch: bytes) -> dict[str, Entry]:
         """The tree after a patch. Raises RepositoryError where Git refuses it (does not fit, or leaves the tree)."""
@@ -165,10 +163,21 @@ class Store:
             return dict(tree)
         index = self.directory / "scratch-index"
         index.unlink(missing_ok=True)
-        _git(self.directory, "read-tree", self.add(tree), index=index)
+        self._load(tree, "before")
+        _git(self.directory, "read-tree", "refs/heads/before", index=index)
         _git(self.directory, "apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, index=index)
         written = _git(self.directory, "write-tree", index=index).decode().strip()
         return _read_tree(self.directory, written)
+
+    def _load(self, tree: Tree, branch: str) -> None:
+        """Make the branch hold exactly this tree."""
+        name = f"refs/heads/{branch}"
+        stream = [f"reset {name}\ncommit {name}\ncommitter x <x@localhost> 0 +0000\ndata 0\ndeleteall\n".encode()]
+        for path in sorted(tree):
+            entry = tree[path]
+            quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            stream.append(f"M {entry.mode} inline {quoted}\ndata {len(entry.data)}\n".encode() + entry.data + b"\n")
+        _git(self.directory, "fast-import", "--quiet", "--force", stdin=b"".join(stream))
 
 
 @contextmanager

@@ -51,12 +51,12 @@ def hermetic(
     segment: Segment,
     steps: list[Step],
     source: Path,
-    cache: Path,
     diff: bytes,
     carried: Callable[[], list[Step]],
+    store: repository.Store,
     settings: Mapping[str, Any],
 ) -> Start:
-    """The start from a local repository. Raises NoStart, RepositoryError or ReplayError.
+    """The start from a local Git directory. Raises NoStart, RepositoryError or ReplayError.
 
     `carried` gives the edits of earlier sessions in the same directory on the same commit. A rollout does not record
     what was uncommitted at its start: where the session's own edits do not fit the commit, those may be what is
@@ -67,12 +67,11 @@ def hermetic(
         raise NoStart("the session records no commit")
     if not session["cwd"]:
         raise NoStart("the session records no working directory")
-    tree: Tree = repository.read_commit(repository.opened(source, cache), commit)
+    tree: Tree = repository.read_commit(source, commit)
     if size(tree) > settings["environment"]["maximum_tree_bytes"]:
         raise NoStart(f"the repository holds more than {settings['environment']['maximum_tree_bytes']} bytes")
     if diff.strip():
-        with repository.scratch_store() as store:
-            tree = store.apply(tree, diff)
+        tree = store.apply(tree, diff)
     root = root_of(session["cwd"], steps, tree)
     before = [step for step in steps if step.at < segment.start]
     try:
