@@ -46,8 +46,9 @@ def test_a_batch_and_calls_at_once_give_the_same_signals_at_half_the_price(tmp_p
     waiting = judge.judge_many(SESSIONS, schema())
     assert set(statuses(waiting).values()) == {"pending_batch"}
     assert "batch_000001" in waiting["one"].reason and waiting["one"].findings == ()
+    assert judge.waiting() == {"one", "two", "three"}
     server.batches.run()
-    assert judge.collect() == {"one", "two", "three"}
+    assert judge.collect() == {"one", "two", "three"} and judge.waiting() == set()
     batched = judge.judge_many(SESSIONS, schema())
     for thread_id, result in at_once.items():
         assert batched[thread_id].status == "judged"
@@ -189,6 +190,20 @@ def test_a_forgotten_session_that_is_under_way_leaves_nothing(tmp_path, server):
     server.batches.run()
     assert judge.collect() == {"two", "three"}
     assert "not what I asked" not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("sessions", [SESSIONS[:1], SESSIONS], ids=["alone", "with others"])
+def test_a_forgotten_session_that_was_not_sent_yet_is_never_sent(tmp_path, server, sessions):
+    judge = open_judge(tmp_path, server.environment, BATCH)
+    server.faults.add(Fault("status", path="/v1/files", status=503))
+    judge.judge_many(sessions, schema())
+    judge.forget("one")
+    assert "not what I asked" not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    server.batches.at_once = True
+    judge.judge_many(SESSIONS[1:], schema())
+    judge.judge_many(SESSIONS[1:], schema())
+    assert not [body for body in server.requests if "not what I asked" in json.dumps(body)]
+    assert set(statuses(judge.judge_many(SESSIONS[1:], schema())).values()) == {"judged"}
 
 
 def test_no_transcript_is_left_behind_here_or_there(tmp_path, server):

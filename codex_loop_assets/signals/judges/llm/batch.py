@@ -58,6 +58,11 @@ class BatchClient:
         """Request key -> why it has no answer yet, for every request that may be under way."""
         return {key: self._waiting(intent) for key, intent in self._journal().in_flight().items()}
 
+    def waiting(self) -> set[str]:
+        """Threads with a question under way."""
+        intents = self._journal().open()
+        return {sent.thread_id for intent in intents for group in intent.requests.values() for sent in group}
+
     def collect(self) -> set[str]:
         """Take in the results of batches that have ended; the threads that got answers or failures by it.
 
@@ -96,10 +101,30 @@ class BatchClient:
         return outcomes
 
     def forget(self, thread_id: str) -> None:
-        """Do not keep answers about this thread that are still under way."""
+        """Keep no answer about this thread that is still under way, and send nothing of it that is not sent yet.
+
+        Calls nobody: works without a key.
+        """
         with self._locked():
-            if self._journal().open():
+            open_intents = self._journal().open()
+            if open_intents:
                 append(self._journal_path, "forget", self._clock(), thread_id=thread_id)
+            for intent in open_intents:
+                if self._input(intent).exists():
+                    self._take_out(intent, thread_id)
+
+    def _take_out(self, intent: Intent, thread_id: str) -> None:
+        """Write the input file of an intent again without the questions that only this thread asked."""
+        gone = {key for key, group in intent.requests.items() if {sent.thread_id for sent in group} == {thread_id}}
+        lines = self._input(intent).read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["custom_id"] not in gone]
+        if kept:
+            write_whole(self._input(intent), "".join(kept))
+        elif intent.batch_id is None:
+            for key in intent.requests:
+                self._accounting.governor.release(intent.reservation(key))
+            append(self._journal_path, "closed", self._clock(), intent=intent.id, status="forgotten", unanswered={})
+            self._input(intent).unlink()
 
     def _given_up(self, request: Request, submissions: int, journal: Journal) -> str | None:
         """Why a request is not sent once more; None when it is."""

@@ -91,6 +91,11 @@ class LlmJudge:
         """Take in batches that have ended: thread ids whose days are worth judging again. For a polling sensor."""
         return self._batches.collect() if self._batches.in_flight() else set()
 
+    def waiting(self) -> set[str]:
+        """Thread ids that wait for a batch. A day with a `pending_batch` row of any other thread is to be judged again:
+        its answer is here, or its question has to be sent once more."""
+        return self._batches.waiting()
+
     def estimate(self, transcripts: Sequence[Transcript], schema: SignalSchema) -> Estimate:
         """What judging these sessions would cost now. Makes no call. Raises UnknownPrice."""
         batch = self._settings["mode"] == "batch"
