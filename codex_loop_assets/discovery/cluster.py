@@ -69,10 +69,8 @@ def advance(
     """
     previous = previous or empty_state(date.min)
     replay = newest is not None and newest.day > day
-    if replay and recorded is not None and (gone := unreplayable(day, signals, recorded)):
-        message = (
-            f"{day} is kept as recorded: {gone} of its signals have been withdrawn since, so it cannot be replayed"
-        )
+    if replay and recorded is not None and (why := unreplayable(recorded, signals, embedding_model)):
+        message = f"{day} is kept as recorded, because {why}"
         return ClusterState(day, recorded.clusters, recorded.members, recorded.events, messages=(message,))
     present = signals.filter(pl.col("signal_id").is_in(list(vectors)))
     members = _with_arrivals(previous.members, arrivals(day, present, previous, newest), signals, day)
@@ -95,9 +93,10 @@ def advance(
 def _with_arrivals(members: pl.DataFrame, arriving: pl.DataFrame, signals: pl.DataFrame, day: date) -> pl.DataFrame:
     """The record continued: earlier members, those that ceased to exist marked withdrawn, and the day's arrivals."""
     gone = ~pl.col("signal_id").is_in(signals["signal_id"].implode())
+    back = pl.col("via").eq_missing(WITHDRAWN)
     members = members.with_columns(
         cluster_id=pl.when(gone).then(None).otherwise("cluster_id"),
-        via=pl.when(gone).then(pl.lit(WITHDRAWN)).otherwise("via"),
+        via=pl.when(gone).then(pl.lit(WITHDRAWN)).when(back).then(None).otherwise("via"),
     )
     new = arriving.select(
         dt=pl.lit(day),
@@ -117,7 +116,7 @@ def _step(
 ) -> _Step:
     """Let one type's arrivals in. A day on which nothing of the type arrived leaves its clusters as they are."""
     members = members.filter(pl.col("type") == type_)
-    present = members.filter(pl.col("via").is_null() | (pl.col("via") != WITHDRAWN))
+    present = members.filter(pl.col("via").ne_missing(WITHDRAWN))
     if present.height < settings["minimum_signals"]:
         return _Step(members, [], f"{type_}: need {settings['minimum_signals']} signals, have {present.height}")
     if not (present["arrived"] == day).any():

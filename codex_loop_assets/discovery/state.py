@@ -58,6 +58,14 @@ def arrivals(day: date, signals: pl.DataFrame, previous: ClusterState, newest: C
     return signals.filter(pl.col("dt") <= day).join(previous.members, on="signal_id", how="anti")
 
 
-def unreplayable(day: date, signals: pl.DataFrame, recorded: ClusterState) -> int:
-    """How many signals that the day took in have ceased to exist since: with any of them gone it cannot be replayed."""
-    return recorded.members.filter(pl.col("cluster_id").is_not_null()).join(signals, on="signal_id", how="anti").height
+def unreplayable(recorded: ClusterState, signals: pl.DataFrame, embedding_model: str) -> str | None:
+    """Why the day of a recorded state cannot be replayed to the same result; None when it can.
+
+    A signal that has ceased to exist cannot be fitted again, and another embedding model sees other neighbours.
+    """
+    held = recorded.members.filter(pl.col("via").ne_missing(WITHDRAWN))
+    gone = held.join(signals, on="signal_id", how="anti").height
+    if gone:
+        return f"{gone} of its signals have been withdrawn since"
+    models = set(recorded.clusters.filter(pl.col("status") == LIVE)["embedding_model"]) - {embedding_model}
+    return f"it was made with the vectors of {', '.join(sorted(models))}" if models else None

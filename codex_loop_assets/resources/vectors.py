@@ -71,45 +71,30 @@ class VectorStore:
         An id whose text is unchanged keeps its vector; a text embedded before, under whatever id, is not embedded
         again. Texts beyond the embedder's budget are left out and counted as deferred: the next run takes them up.
         """
-        import numpy as np
-
-        before = embedder.spent()
+        spent = embedder.spent()
         with self._lock(f"{collection}-{day}"):
             known = self._day_hashes(collection, embedder, day)
             hashes = {key: _text_hash(text) for key, text in texts.items()}
-            wanted = {hashes[key]: texts[key] for key in texts if known.get(key) != hashes[key]}
-            vectors = self._by_hash(collection, embedder, set(wanted))
-            fresh = {text_hash: text for text_hash, text in sorted(wanted.items()) if text_hash not in vectors}
-            bought = list(fresh)[: embedder.affordable(list(fresh.values()))]
-            matrix = embedder.embed([fresh[text_hash] for text_hash in bought])
-            vectors.update(zip(bought, matrix, strict=True))
             unchanged = {key for key in texts if known.get(key) == hashes[key]}
-            changed = [key for key in sorted(texts) if key not in unchanged and hashes[key] in vectors]
-            removed = [key for key in known if key not in texts]
-            stale = [key for key in texts if key in known and key not in unchanged and hashes[key] not in vectors]
-            if changed or removed or stale:
+            wanted = {hashes[key]: text for key, text in sorted(texts.items()) if key not in unchanged}
+            vectors = self._by_hash(collection, embedder, set(wanted))
+            bought = _embedded({key: text for key, text in wanted.items() if key not in vectors}, embedder)
+            vectors |= bought
+            changed = {key: vectors[hashes[key]] for key in texts.keys() - unchanged if hashes[key] in vectors}
+            if changed or known.keys() - unchanged:
                 kept = self._day_vectors(collection, embedder, day, unchanged)
-                rows = {key: vectors[hashes[key]] for key in changed} | kept
-                ids = sorted(rows)
-                table = _rows(
-                    ids,
-                    ids,
-                    day,
-                    [texts[key] for key in ids],
-                    np.stack([rows[key] for key in ids]) if ids else matrix[:0],
-                )
-                self._replace_day(collection, embedder.name, embedder.dimension, day, table)
-        after = embedder.spent()
-        embedded = sum(hashes[key] in fresh for key in changed)
+                self._write_texts(collection, embedder, day, texts, kept | changed)
+        tokens, cost = (after - before for before, after in zip(spent, embedder.spent(), strict=True))
+        embedded = sum(hashes[key] in bought for key in changed)
         return EmbeddingReport(
             total=len(texts),
             unchanged=len(unchanged),
             reused=len(changed) - embedded,
             embedded=embedded,
             deferred=len(texts) - len(unchanged) - len(changed),
-            removed=len(removed),
-            tokens=after[0] - before[0],
-            cost_usd=after[1] - before[1],
+            removed=len(known.keys() - texts.keys()),
+            tokens=tokens,
+            cost_usd=cost,
         )
 
     def replace_vectors(
@@ -119,11 +104,9 @@ class VectorStore:
 
         The same id may have a row on every day: cluster centres move.
         """
-        import numpy as np
-
         name, _, dimension = space.rpartition("/")
         ids = sorted(vectors)
-        matrix = np.stack([vectors[key] for key in ids]) if ids else np.empty((0, int(dimension)), np.float32)
+        matrix = _stacked(ids, vectors, int(dimension))
         table = _rows([f"{key}@{day}" for key in ids], ids, day, [texts.get(key, "") for key in ids], matrix)
         self._replace_day(collection, name, int(dimension), day, table)
 
@@ -205,6 +188,18 @@ class VectorStore:
         directory.mkdir(parents=True, exist_ok=True)
         return FileLock(directory / f"{name}.lock")
 
+    def _write_texts(
+        self,
+        collection: str,
+        embedder: _Embedder,
+        day: date,
+        texts: Mapping[str, str],
+        vectors: Mapping[str, np.ndarray],
+    ) -> None:
+        ids = sorted(vectors)
+        rows = _rows(ids, ids, day, [texts[key] for key in ids], _stacked(ids, vectors, embedder.dimension))
+        self._replace_day(collection, embedder.name, embedder.dimension, day, rows)
+
     def _replace_day(self, collection: str, name: str, dimension: int, day: date, rows: pa.Table) -> None:
         table_name = _table_name(collection, name, dimension)
         with self._lock(table_name):
@@ -243,6 +238,20 @@ class VectorStore:
         rows = _select(table, ["text_hash", "vector"])
         rows = rows.filter(pc.is_in(rows["text_hash"], value_set=pa.array(sorted(hashes), pa.string())))
         return dict(zip(rows["text_hash"].to_pylist(), _matrix(rows), strict=True))
+
+
+def _embedded(texts: Mapping[str, str], embedder: _Embedder) -> dict[str, np.ndarray]:
+    """Hash -> vector of as many of the texts (hash -> text) as the embedder's budget pays for, the same ones every
+    time."""
+    hashes = sorted(texts)
+    bought = hashes[: embedder.affordable([texts[key] for key in hashes])]
+    return dict(zip(bought, embedder.embed([texts[key] for key in bought]), strict=True))
+
+
+def _stacked(ids: list[str], vectors: Mapping[str, np.ndarray], dimension: int) -> np.ndarray:
+    import numpy as np
+
+    return np.stack([vectors[key] for key in ids]) if ids else np.empty((0, dimension), np.float32)
 
 
 def _text_hash(text: str) -> str:
@@ -305,8 +314,4 @@ def _select(table, columns: list[str], condition: str | None = None) -> pa.Table
 
 def _matrix(rows: pa.Table) -> np.ndarray:
     column = rows["vector"].combine_chunks()
-    return (
-        column.values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
-        if len(column)
-        else column.to_numpy(zero_copy_only=False)
-    )
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)

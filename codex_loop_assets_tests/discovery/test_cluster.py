@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -142,6 +143,21 @@ def test_a_withdrawn_signal_leaves_its_cluster_but_not_the_record():
         step(walked()[8], START + timedelta(9), fewer).members.filter(pl.col("signal_id") == member).row(0, named=True)
     )
     assert (row["cluster_id"], row["via"]) == (None, "withdrawn")
+
+
+def test_a_signal_that_comes_back_may_join_again():
+    member = walked()[8].members.drop_nulls("cluster_id")["signal_id"][0]
+    without = step(walked()[8], START + timedelta(9), labelled().signals.filter(pl.col("signal_id") != member))
+    again = step(without, START + timedelta(10), labelled().signals)
+    row = again.members.filter(pl.col("signal_id") == member).row(0, named=True)
+    assert row["via"] != "withdrawn" and row["arrived"] == walked()[0].day
+
+
+def test_an_old_day_is_not_made_anew_in_the_space_of_another_model():
+    recorded = replace(walked()[8], clusters=walked()[8].clusters.with_columns(embedding_model=pl.lit("other/64")))
+    again = step(walked()[7], walked()[8].day, labelled().signals, newest=walked()[20], recorded=recorded)
+    same(again, recorded)
+    assert "other/64" in again.messages[0]
 
 
 def test_a_day_without_arrivals_changes_nothing_but_the_date():
