@@ -37,13 +37,14 @@ def records(canon: CanonTables, kinds: Iterable[str]) -> pl.DataFrame:
     )
 
 
-def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str) -> pl.DataFrame:
-    """`frame` with `request`, `request_seq`, `request_human`, `request_kind`: the newest row of `turns` at or before
-    each record.
+def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str, *, worded: bool = False) -> pl.DataFrame:
+    """`frame` with `request`, `request_seq`, `request_human`, `request_kind`: the newest turn at or before each record.
 
-    `frame` needs thread_id, run and the column named by `seq`; order is kept. Null where no turn has begun yet.
+    """`frame` with `request`, `request_seq`, `request_human`, `request_kind` of the newest turn at or before each record.
+    an undo, a rollback or a compaction is a wordless turn of its own. Null where no such turn has begun yet.
     """
-    turns = canon.turns.select(
+    candidates = canon.turns.filter(pl.col("user_message") != "") if worded else canon.turns
+    turns = candidates.select(
         "thread_id",
         "run",
         pl.col("seq_start").alias("request_seq"),

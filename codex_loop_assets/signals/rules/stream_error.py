@@ -42,7 +42,7 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
                 seq_end=last["seq"],
                 occurred_at=first["ts"],
                 severity=2 if len(rows) >= thresholds["strong_retries"] else 1,
-                confidence=0.85,
+                confidence=0.85 if len(rows) > 1 else 0.65,
                 description=f"The connection to the model broke {times} ({message})" + during(first),
                 evidence=tuple(Evidence(row["seq"], quote=row["text"]) for row in rows),
             )

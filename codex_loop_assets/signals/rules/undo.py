@@ -9,6 +9,7 @@ import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.quoting import during
+from codex_loop_assets.signals.reading import with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -40,26 +41,5 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
             description="The user undid the file changes of a turn" + during(row),
             evidence=(Evidence(row["seq"], quote=row["text"]),),
         )
-        for row in _with_undone_request(canon, done).to_dicts()
+        for row in with_request(canon, done.sort("thread_id", "ordinal"), "seq", worded=True).to_dicts()
     ]
-
-
-def _with_undone_request(canon: CanonTables, done: pl.DataFrame) -> pl.DataFrame:
-    """The newest request with words before the undo, whose work was undone: the undo itself is a turn without words."""
-    worded = (
-        canon.turns.filter(pl.col("user_message") != "")
-        .select("thread_id", "run", pl.col("seq_start").alias("undone_seq"), pl.col("user_message").alias("request"))
-        .sort("undone_seq")
-    )
-    return (
-        done.sort("seq")
-        .join_asof(
-            worded,
-            left_on="seq",
-            right_on="undone_seq",
-            by=["thread_id", "run"],
-            strategy="backward",
-            check_sortedness=False,
-        )
-        .sort("thread_id", "ordinal")
-    )
