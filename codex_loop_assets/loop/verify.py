@@ -92,6 +92,8 @@ def decide(
     today: date,
     production: Production | None = None,
     settings: Mapping | None = None,
+    *,
+    provable: bool = True,
 ) -> Verdict:
     """The verdict on a ticket. `comparisons` maps target, neighbour and delight_guard to rows of `regressions`.
 
@@ -114,6 +116,8 @@ def decide(
     if harms:
         outcome: Outcome = "reopen" if state.status == "verified" else "keep"
         reason = "; ".join(harms)
+    elif not checks and not provable and _production_better(production):
+        outcome, reason = "close", f"no task can show it, and {_in_production(production, 'got better')}"
     elif missing:
         outcome, reason = "keep", "; ".join(missing)
     else:
@@ -193,9 +197,17 @@ def _missing(checks: tuple[Check, ...], category: str | None, rule: Mapping) -> 
 def _production_worse(production: Production | None) -> str | None:
     if production is None or production.low is None or production.low <= 0:
         return None
+    return _in_production(production, "got worse")
+
+
+def _production_better(production: Production | None) -> bool:
+    return production is not None and production.high is not None and production.high < 0
+
+
+def _in_production(change: Production, how: str) -> str:
     return (
-        f"production got worse since {production.since}: {production.before.affected} of"
-        f" {production.before.exposed} sessions before, {production.after.affected} of {production.after.exposed} after"
+        f"production {how} since {change.since}: {change.before.affected} of {change.before.exposed} sessions before,"
+        f" {change.after.affected} of {change.after.exposed} after"
     )
 
 

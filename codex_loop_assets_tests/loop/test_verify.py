@@ -124,3 +124,13 @@ def test_the_verdict_shows_every_comparison():
     assert text.startswith("# Verdict: keep")
     assert "| delight guard | `d` | `reward` | `old` → `new` | regressed | -0.50 | -0.80 to -0.20 | 0.01 |" in text
     assert "| `before` | 15 | 20 | 75.0 % |" in text
+
+
+def test_without_a_task_only_a_drop_in_production_beyond_chance_closes():
+    def judged(hits_before, hits_after, provable):
+        change = production(hits_before, hits_after)
+        return verify.decide(state(), CATEGORY, {}, DAY, change, provable=provable).outcome
+
+    assert judged(15, 1, provable=False) == "close"
+    assert judged(5, 4, provable=False) == "keep"
+    assert judged(15, 1, provable=True) == "keep"
