@@ -122,6 +122,11 @@ class Harbor:
         _run(command, timeout_s, cwd=jobs)
         return read_job(jobs / job_name)
 
+    def configuration(self, path: Path, agent: str, attempts: int, extra: Sequence[str] = ()) -> str:
+        """The job configuration that Harbor would run, as it prints it. Raises HarborError."""
+        command = [str(self.executable), "run", "--path", str(path.resolve()), "--agent", agent, "--n-attempts", str(attempts)]
+        return _run([*command, *extra, "--print-config"], 120)
+
     def finished(self, jobs: Path, job_name: str) -> Job | None:
         """A job that ran to its end, without running anything; None where it is not there or was cut off."""
         try:
