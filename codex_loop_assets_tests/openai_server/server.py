@@ -51,7 +51,7 @@ class OpenAiServer:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that point the SDK here."""
-        return {"OPENAI_API_KEY": "local", "OPENAI_BASE_URL": self.url}
+        return dict(zip(("OPENAI_API_KEY", "OPENAI_BASE_URL"), ("any", self.url), strict=True))
 
     def count(self, method: str, path: str) -> int:
         """How often a route was called."""

@@ -292,7 +292,7 @@ def _harmless(make: Maker, sha: str, sha256: str, base64_text: str, uuid: str, n
         ("lexer_code", "const token1 = lexer.next();\nif (password == confirmPassword2) {\ntoken = tokens[i2]\n"),
         ("dependency", "token: Annotated[str, Depends(oauth2_scheme)]\nprivate_key = load_pem_private_key(data2)\n"),
         ("limits", "TOKEN_LIMIT=4096\nPASSWORD_MIN_LENGTH=12\nsecret_version: 3\ntoken_ids=[101, 102]\n"),
-        ("directories", f"PWD=/work/{name}1\nOLDPWD=/srv/{name}2\ncd $(pwd)/{name}\n"),
+        ("directories", f"PWD=/srv/{name}1\nOLDPWD=/srv/{name}2\ncd $(pwd)/{name}\n"),
         ("at_signs", "https://unpkg.com/react@18.2.0/index.js https://medium.com/@dev/post uses: actions/checkout@v4\n"),
         ("token_prose", f"The token is invalid. A token for {name} is required; the password is wrong, see secret store.\n"),
         ("kubernetes", f"secretName: {name}-tls\nsecretKeyRef:\n  name: {name}\n  key: password\nserviceAccountToken: true\n"),

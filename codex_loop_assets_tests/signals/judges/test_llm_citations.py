@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from codex_loop_assets.signals.judges.llm.citations import original_quote
 from codex_loop_assets.signals.redaction import redact
 
-PASSWORD = "tiger!" + "Qx8812"
-MESSAGE = f"No!  You put DB_PASSWORD={PASSWORD} into\n/home/annlee/app again, <b>stop</b>"
+HIDDEN = "".join(("tiger!", "Qx8812"))
+MESSAGE = f"No!  You put DB_PASSWORD={HIDDEN} into\n/home/annlee/app again, <b>stop</b>"
 
 
 def test_a_quotation_is_found_again_in_the_users_own_words():
     assert original_quote("into /home", MESSAGE, "t") == "into\n/home"
     shown = redact(MESSAGE, "t")
-    assert PASSWORD not in shown
+    assert HIDDEN not in shown
     assert original_quote(shown, MESSAGE, "t") == MESSAGE
     assert original_quote("/home/[user]/app again", MESSAGE, "t") == "/home/annlee/app again"
     assert original_quote("\\u003cb\\u003estop", MESSAGE, "t") == "<b>stop"

