@@ -9,6 +9,7 @@ DISCOVERY = (*EMBEDDINGS, *CLUSTERS, "schema_proposals")
 REPORT = ("daily_report",)
 REGISTRY = ("cluster_registry",)
 TASKS = ("harbor_datasets", "task_validations", "tickets")
+MEASURE = ("eval_runs", "trial_signals", "regressions")
 SUMMARIES = ("scorecard", "trends", "site")
 
 DAILY = (*INGEST, *CANON, *SIGNALS, *DISCOVERY, *REPORT)

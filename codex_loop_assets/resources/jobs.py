@@ -1,0 +1,79 @@
+"""Harbor job folders of a home: where a cluster's jobs lie, what their trials left behind, which arm each job belongs to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from codex_loop_assets import canon
+from codex_loop_assets.measure.eval_runs import TrialRecord
+from codex_loop_assets.resources.files import write_text
+from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.traces.day import build_day
+from codex_loop_assets.traces.discover import discover
+from codex_loop_assets.traces.homes import CodexHome
+
+_ARMS = "arms.json"
+
+
+def jobs_folder(home: Home, cluster_id: str) -> Path:
+    """Where the evaluation jobs of a cluster lie."""
+    return home.root / "harbor" / "jobs" / cluster_id
+
+
+def label_job(home: Home, cluster_id: str, job_name: str, arm: str | None) -> None:
+    """Remember the name of the arm that a job belongs to (nothing to do without one: agent and model name it)."""
+    if arm:
+        write_text(jobs_folder(home, cluster_id) / _ARMS, json.dumps({**_labels(home, cluster_id), job_name: arm}, sort_keys=True, indent=1) + "\n")
+
+
+def adopt_job(home: Home, cluster_id: str, directory: Path, arm: str | None) -> str:
+    """Copy a job folder made elsewhere into the home. Returns its name there. Raises ValueError for one that is no job."""
+    if not any(directory.glob("*/result.json")):
+        raise ValueError(f"{directory} holds no trial (no */result.json); name a Harbor job folder")
+    target = jobs_folder(home, cluster_id) / directory.name
+    if not target.exists():
+        shutil.copytree(directory, target, symlinks=True)
+    label_job(home, cluster_id, directory.name, arm)
+    return directory.name
+
+
+def trials(home: Home, cluster_id: str) -> tuple[list[TrialRecord], dict[str, str]]:
+    """(every finished trial of the cluster's jobs, job directory -> arm). A trial whose result cannot be read is not finished."""
+    records = []
+    for path in sorted(jobs_folder(home, cluster_id).glob("*/*/result.json")):
+        result, lock = _json(path), _json(path.with_name("lock.json"))
+        if result and "trial_name" in result:
+            records.append(TrialRecord(_relative(home, path.parent.parent), result, lock or {}))
+    labels = {_relative(home, jobs_folder(home, cluster_id) / name): arm for name, arm in _labels(home, cluster_id).items()}
+    return records, labels
+
+
+def trial_canon(home: Home, record: TrialRecord) -> CanonTables | None:
+    """The canonical tables of the Codex sessions that a trial's agent left; None when it left none."""
+    folder = home.root / record.job_dir / record.result["trial_name"] / "agent"
+    refs = discover([CodexHome(name="trial", path=folder)])
+    if not refs:
+        return None
+    started = datetime.fromisoformat(record.result["started_at"].replace("Z", "+00:00")) if record.result.get("started_at") else datetime.now(UTC)
+    traces = build_day(started.date(), refs)
+    built = canon.everything.build(traces.events, traces.spines)
+    return CanonTables(traces.spines, traces.events, built.sessions, built.turns, built.tool_calls)
+
+
+def _labels(home: Home, cluster_id: str) -> dict[str, str]:
+    return _json(jobs_folder(home, cluster_id) / _ARMS) or {}
+
+
+def _relative(home: Home, path: Path) -> str:
+    return path.relative_to(home.root).as_posix()
+
+
+def _json(path: Path) -> dict | None:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
