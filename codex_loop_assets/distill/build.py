@@ -66,7 +66,12 @@ def build(
         **_under(
             "environment", environment.files(made, settings["workdir"], candidate.before, candidate.start_patches)
         ),
-        **_under("tests", verifier.files(candidate.verification, candidate.after, candidate.changed, settings)),
+        **_under(
+            "tests",
+            verifier.files(
+                candidate.verification, candidate.after, candidate.changed, candidate.passed_output, settings
+            ),
+        ),
         **_under("solution", solution_files(candidate.patch, settings)),
     }
     return Built(candidate, Task(directory, name, files), made, metadata)

@@ -47,6 +47,7 @@ class Candidate:
     solution_thread: str
     redacted_files: tuple[str, ...]
     note: str = ""
+    passed_output: str = ""
     start_patches: tuple[bytes, ...] = ()
 
     @property
@@ -179,6 +180,7 @@ def assemble(
         solution_thread=end.thread_id,
         redacted_files=tuple(sorted(set(hidden) | set(hidden_after))),
         note=note,
+        passed_output=end.proof.passed_output if end.proof else "",
         start_patches=patches,
     )
 

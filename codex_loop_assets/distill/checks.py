@@ -125,6 +125,7 @@ class Outcome:
     check: Check
     at: Place
     passed: bool
+    output: str = ""
 
 
 def outcomes(calls: Iterable[Mapping[str, Any]], root: str, settings: Mapping[str, Any]) -> list[Outcome]:
@@ -139,7 +140,7 @@ def outcomes(calls: Iterable[Mapping[str, Any]], root: str, settings: Mapping[st
             continue
         check = recognise(call["command"], call["cwd"], root, settings)
         if check:
-            found.append(Outcome(check, place(call), code == 0))
+            found.append(Outcome(check, place(call), code == 0, call.get("output") or ""))
     return found
 
 
@@ -150,6 +151,7 @@ class Proof:
     check: Check
     failed_at: Place | None
     passed_at: Place
+    passed_output: str = ""
 
 
 def choose(runs: list[Outcome], edits: list[Place]) -> Proof | None:
@@ -165,7 +167,7 @@ def choose(runs: list[Outcome], edits: list[Place]) -> Proof | None:
         last = own[-1]
         failures = [run.at for run in own if not run.passed and any(run.at < edit < last.at for edit in edits)]
         if last.passed and (failures or (edits and last.at > max(edits))):
-            proofs.append(Proof(check, failures[-1] if failures else None, last.at))
+            proofs.append(Proof(check, failures[-1] if failures else None, last.at, last.output))
     return max(
         proofs,
         key=lambda proof: (proof.failed_at is not None, -KINDS.index(proof.check.kind), proof.passed_at),

@@ -48,13 +48,16 @@ def files(
     verification: Check | file_state.Expected | None,
     reference: Tree,
     solved: Iterable[str],
+    passed_output: str,
     settings: Mapping[str, Any],
 ) -> dict[str, bytes]:
-    """The files under tests/. `solved` are the files that the solution itself changes."""
+    """The files under tests/. `solved`: the files that the solution itself changes; `passed_output`: what the check
+    printed when it passed in the session.
+    """
     context = {"workdir": settings["workdir"], "timeout_sec": int(settings["checks"]["timeout_sec"])}
     result = {"test.sh": render("test.sh.jinja", context)}
     if isinstance(verification, Check):
-        return result | _command_files(verification, reference, solved, settings)
+        return result | _command_files(verification, reference, solved, passed_output, settings)
     if verification is None:
         return result | {"check.sh": render("check_none.sh.jinja", {})}
     if isinstance(verification, WrittenCheck):
@@ -63,7 +66,7 @@ def files(
 
 
 def _command_files(
-    check: Check, reference: Tree, solved: Iterable[str], settings: Mapping[str, Any]
+    check: Check, reference: Tree, solved: Iterable[str], passed_output: str, settings: Mapping[str, Any]
 ) -> dict[str, bytes]:
     """The check, and the reference state of tests and steering files.
 
@@ -74,11 +77,11 @@ def _command_files(
     left = sorted(set(solved) - set(matching(solved, tests)))
     kept = {path: reference[path] for path in matching(reference, globs) if path not in left}
     directory = posixpath.join(settings["workdir"], check.directory) if check.directory else settings["workdir"]
-    summary = _summary(check, settings["checks"]["summaries"])
+    wanted = summary(check, passed_output, settings["checks"]["summaries"])
     context = {
         "directory": shlex.quote(directory),
         "line": check.line,
-        "summary": shlex.quote(summary) if summary else "",
+        "summary": shlex.quote(wanted) if wanted else "",
     }
     return {
         "check.sh": render("check.sh.jinja", context),
@@ -88,7 +91,18 @@ def _command_files(
     }
 
 
-def _summary(check: Check, summaries: list[Mapping[str, Any]]) -> str | None:
-    """The pattern of the line that the check's program prints when tests ran and passed; None where none is known."""
+def summary(check: Check, passed_output: str, summaries: list[Mapping[str, Any]]) -> str | None:
+    """The pattern of the line that the check's program prints when tests ran and passed; None where none is known.
+
+    `{count}` in a pattern stands for any positive number, or with `exact` for the one that was printed in the session:
+    a program that counts a file which ended early as one passed test must not be satisfied by that.
+    """
     line = check.commands[-1].line
-    return next((item["pattern"] for item in summaries if line.startswith(tuple(item["starts"]))), None)
+    found = next((item for item in summaries if line.startswith(tuple(item["starts"]))), None)
+    if found is None:
+        return None
+    count = "[1-9][0-9]*"
+    if found.get("exact"):
+        seen = re.search(found["pattern"].replace("{count}", "(?P<count>[1-9][0-9]*)"), passed_output, re.MULTILINE)
+        count = seen["count"] if seen else count
+    return found["pattern"].replace("{count}", count)

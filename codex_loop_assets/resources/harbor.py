@@ -124,7 +124,16 @@ class Harbor:
 
     def configuration(self, path: Path, agent: str, attempts: int, extra: Sequence[str] = ()) -> str:
         """The job configuration that Harbor would run, as it prints it. Raises HarborError."""
-        command = [str(self.executable), "run", "--path", str(path.resolve()), "--agent", agent, "--n-attempts", str(attempts)]
+        command = [
+            str(self.executable),
+            "run",
+            "--path",
+            str(path.resolve()),
+            "--agent",
+            agent,
+            "--n-attempts",
+            str(attempts),
+        ]
         return _run([*command, *extra, "--print-config"], 120)
 
     def finished(self, jobs: Path, job_name: str) -> Job | None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from codex_loop_assets.distill.checks import choose, outcomes, recognise
 from codex_loop_assets.distill.shell_words import NotSimple, Simple, parse, render
+from codex_loop_assets.distill.verifier import summary
 from codex_loop_assets.settings import section
 
 SETTINGS = section("distill")
@@ -125,3 +126,13 @@ def test_a_test_goes_before_a_lint():
 def test_a_command_that_never_ran_is_no_failure(code):
     found = proof([call(1, "pytest", code), call(3, "pytest", 0)], [2])
     assert found is not None and found.failed_at is None
+
+
+def test_a_summary_asks_for_the_number_of_tests_seen_where_a_program_counts_files():
+
+    summaries = SETTINGS["checks"]["summaries"]
+    node = recognise("node --test test/a.test.js", ROOT, ROOT, SETTINGS)
+    assert summary(node, "ok 1\n# pass 3\n# fail 0\n", summaries) == "^(#|ℹ) pass 3$"
+    assert summary(node, "", summaries) == "^(#|ℹ) pass [1-9][0-9]*$"
+    assert summary(recognise("pytest -q", ROOT, ROOT, SETTINGS), "4 passed", summaries) == "[1-9][0-9]* passed"
+    assert summary(recognise("make test", ROOT, ROOT, SETTINGS), "ok", summaries) is None
