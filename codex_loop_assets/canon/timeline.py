@@ -45,7 +45,8 @@ def timeline(events: pl.DataFrame, settings: CanonSettings | None = None) -> Tim
 def in_reading_order(events: pl.DataFrame) -> pl.DataFrame:
     """The events sorted by thread and reading order, with `thread` numbers, without the columns that only say where a record
     is stored (a big day is copied less)."""
-    events = events.drop("file", "offset", "part", "payload_bytes")
+    # In one chunk, because each new column would otherwise make Polars copy all of them.
+    events = events.drop("file", "offset", "part", "payload_bytes").rechunk()
     thread, place = pl.col("thread_id"), pl.col("ordinal")
     same_or_next = (thread > thread.shift(1)) | ((thread == thread.shift(1)) & (place > place.shift(1)))
     if not events.select(same_or_next.slice(1).all()).item():

@@ -143,23 +143,28 @@ def _with_late_exits(calls: pl.DataFrame) -> pl.DataFrame:
         "thread", "run", target.alias("session_id"), pl.col("ordinal").alias("write_ordinal"), pl.col("text_code").alias("late_code"),
         pl.col("seq_end").alias("late_seq"), pl.col("output_text").alias("late_text"),
     )  # fmt: skip
-    started = calls.filter(~is_write & pl.col("session_id").is_not_null()).select(*_CALL, "session_id", "ordinal")
+    started = calls.filter(~is_write & pl.col("session_id").is_not_null()).select(
+        *_CALL, "session_id", "ordinal", "output_text"
+    )
     late = (
         started.join(writes, on=("thread", "run", "session_id"))
         .filter(pl.col("write_ordinal") > pl.col("ordinal"))
         .sort("thread", "write_ordinal")
         .group_by(_CALL, maintain_order=True)
-        .agg(pl.col("late_code", "late_seq", "late_text").first())
+        .agg(pl.col("late_code", "late_seq", "late_text", "output_text").first())
+        .select(
+            *_CALL,
+            "late_code",
+            "late_seq",
+            pl.concat_str("output_text", "late_text", separator="\n", ignore_nulls=True).alias("late_output"),
+        )
     )
     calls = calls.join(late, on=_CALL, how="left", maintain_order="left")
     # The exit belongs to the command, not to the write that happened to see it.
     return calls.with_columns(
         pl.when(~is_write.fill_null(False)).then(pl.coalesce("text_code", "late_code")).alias("text_code"),
         pl.max_horizontal("seq_end", "late_seq").alias("seq_end"),
-        pl.when(pl.col("late_text").fill_null("") != "")
-        .then(pl.format("{}\n{}", pl.col("output_text").fill_null(""), "late_text"))
-        .otherwise("output_text")
-        .alias("output_text"),
+        pl.coalesce("late_output", "output_text").alias("output_text"),
         is_write.fill_null(False).alias("is_write"),
     )
 
