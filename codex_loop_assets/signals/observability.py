@@ -107,9 +107,9 @@ def _seen_facts(canon: CanonTables) -> dict[str, frozenset[str]]:
 
 @cache
 def _held(eras: tuple[str, ...], seen: frozenset[str]) -> frozenset[str]:
-    """Facts that records of these eras hold together, given those the thread is known to hold."""
+    """Facts that records of these eras hold together. A record of a fact proves it, whatever its era usually holds."""
 
     def holds(name: str, fact: Mapping[str, Any]) -> bool:
-        return any(fact[era] == "yes" or (fact[era] == "seen" and name in seen) for era in eras if era in fact)
+        return name in seen or any(fact[era] == "yes" for era in eras if era in fact)
 
     return frozenset(name for name, fact in facts().items() if holds(name, fact))

@@ -38,10 +38,10 @@ def records(canon: CanonTables, kinds: Iterable[str]) -> pl.DataFrame:
 
 
 def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str, *, worded: bool = False) -> pl.DataFrame:
-    """`frame` with `request`, `request_seq`, `request_human`, `request_kind`: the newest turn up to each record.
+    """`frame` with `request`, `request_seq`, `request_human`, `request_kind` of the newest turn up to each record.
 
-    `frame` needs thread_id, run and the column named by `seq`; order is kept. With `worded` only turns with words count,
-    because an undo, a rollback or a compaction is a wordless turn of its own. Null where no such turn has begun yet.
+    `frame` needs thread_id, run and the column named by `seq`; order is kept. With `worded` only turns with words
+    count, because an undo, a rollback or a compaction is a wordless turn of its own. Null where none has begun yet.
     """
     candidates = canon.turns.filter(pl.col("user_message") != "") if worded else canon.turns
     turns = candidates.select(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from codex_loop_assets.signals.observability import session_observability
 from codex_loop_assets.signals.rules import detect
 from codex_loop_assets.signals.schema import load_schema
 from codex_loop_assets_tests.signals.test_planted_moments import canon_of
@@ -86,3 +87,9 @@ def test_the_same_sessions_as_spines_show_the_same(found, tmp_path):
         Counter(row["category"] for row in rows if row["category"] in told_by_both) for rows in (found, rewrapped)
     ]
     assert counts[0] == counts[1]
+
+
+def test_every_finding_could_be_seen_in_its_session(found, home):
+    seen = session_observability(canon_of(home), SCHEMA).filter("observable")
+    observable = set(seen.select("thread_id", "category").iter_rows())
+    assert not [row for row in found if (row["thread_id"], row["category"]) not in observable]
