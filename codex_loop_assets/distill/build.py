@@ -50,7 +50,7 @@ def build(
     settings: Mapping[str, Any],
 ) -> Built:
     """The task of a candidate. Raises UnsafeName for an image, package or URL that may not stand in a Dockerfile."""
-    made = _environment(candidate, calls, settings)
+    made = _environment(candidate, calls, redact, settings)
     short = candidate.candidate_id.removeprefix("cand_")
     name = f"{slug(session['repository'] or 'task', 20)}-{short[:10]}"
     # Harbor runs the valid task folders directly below a dataset: one level deeper, a task without verifier is not
@@ -77,10 +77,12 @@ def build(
     return Built(candidate, Task(directory, name, files), made, metadata)
 
 
-def _environment(candidate: Candidate, calls: list[Row], settings: Mapping[str, Any]) -> Environment:
+def _environment(candidate: Candidate, calls: list[Row], redact: Redact, settings: Mapping[str, Any]) -> Environment:
     known = settings["environment"]
     earlier = [call for call in calls if place(call) <= candidate.segment.end]
-    setup = environment.setup_commands(earlier, candidate.before, known)
+    # A line with a secret (an index with a password) would not work redacted: better without it.
+    lines = environment.setup_commands(earlier, candidate.before, known)
+    setup = tuple(line for line in lines if redact(line, candidate.segment.thread_id) == line)
     programs = [*verifier.programs(candidate.verification), *(line.split(" ", 1)[0] for line in setup)]
     language = environment.language_of(candidate.before, candidate.changed, known)
     packages = environment.packages(candidate.before, language, programs, known)

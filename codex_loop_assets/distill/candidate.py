@@ -163,7 +163,8 @@ def assemble(
         words = instruction.request(segment, signals, _added_lines(patch), settings["instruction"], redact)
     except instruction.NoInstruction as error:
         raise NotDistillable(str(error)) from error
-    verification, note = _verification(end, before, after, paths, words, settings)
+    secret = end.proof is not None and redact(end.proof.check.line, segment.thread_id) != end.proof.check.line
+    verification, note = _verification(end, secret, before, after, paths, words, settings)
     if verification is None and writer is not None:
         verification, note = _written(writer, words, patch, note)
     return Candidate(
@@ -195,13 +196,23 @@ def _start_patches(
 
 
 def _verification(
-    end: Ending, before: Tree, after: Tree, paths: tuple[str, ...], words: str, settings: Mapping[str, Any]
+    end: Ending,
+    secret: bool,
+    before: Tree,
+    after: Tree,
+    paths: tuple[str, ...],
+    words: str,
+    settings: Mapping[str, Any],
 ) -> tuple[Verification, str]:
-    """What proves the end state, and where nothing does, why."""
+    """What proves the end state, and where nothing does, why. `secret`: the check's command line holds a secret."""
     tests_only = not set(paths) - set(verifier.test_paths(paths, settings))
-    if end.proof and not tests_only:
+    if end.proof and not tests_only and not secret:
         return end.proof.check, ""
-    note = "the solution changes tests only: its check would prove nothing" if end.proof else end.note
+    note = end.note
+    if end.proof:
+        note = (
+            "the solution changes tests only: its check would prove nothing" if tests_only else "its check has a secret"
+        )
     try:
         return file_state.expect(before, after, paths, words, settings["file_state"]), ""
     except file_state.Undetermined as error:

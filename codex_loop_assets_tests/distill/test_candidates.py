@@ -240,3 +240,17 @@ def test_secrets_of_files_and_words_are_redacted_alike_and_the_patch_still_fits(
     assert row["verifier_kind"] == "file_state"
     for path in (tmp_path / "home" / "harbor").rglob("*"):
         assert path.is_dir() or token.encode() not in path.read_bytes()
+
+
+def test_a_check_or_set_up_line_with_a_secret_is_not_repeated(tmp_path):
+    token = "sk-" + "a1B2" * 10
+    session, repositories = calc_world(tmp_path / "calc")
+    for call in session.calls:
+        if call["name"] == "shell":
+            call["command"] = f"KEY={token} {call['command']}"
+    session.run(f"pip install --index-url=index.example.org/{token} thing", 0)
+    hide = {"redact": lambda text, thread: text.replace(token, "[key]")}
+    (row,) = distil(tmp_path / "home", session, repositories=repositories, **hide)
+    assert row["verifier_kind"] == "none" and "secret" in row["reason"]
+    for path in (tmp_path / "home" / "harbor").rglob("*"):
+        assert path.is_dir() or token.encode() not in path.read_bytes()

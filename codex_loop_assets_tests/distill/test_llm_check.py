@@ -10,7 +10,7 @@ import pytest
 
 from codex_loop_assets.distill.distil import distil_cluster
 from codex_loop_assets.settings import section
-from codex_loop_assets_tests.distill.worlds import CALC_FILES, NOW, Session, canon, members, repository
+from codex_loop_assets_tests.distill.worlds import CALC_FILES, NOW, Session, canon, git, members, repository
 
 
 @pytest.fixture
@@ -64,8 +64,6 @@ def model(monkeypatch):
 def free_wording(tmp_path) -> dict:
     if not (tmp_path / "calc").exists():
         repository(tmp_path / "calc", CALC_FILES)
-    from codex_loop_assets_tests.distill.worlds import git
-
     commit = git(tmp_path / "calc", "rev-parse", "HEAD")
     session = Session("t1", commit).ask("find a nicer heading for the README")
     session.patch({"README.md": ("# calc\n", "# the calculator of champions\n")}).signal("fast_completion", "delight")
