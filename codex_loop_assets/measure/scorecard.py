@@ -223,12 +223,21 @@ def _numbers(tallies: list[_Tally], settings: Mapping[str, Any]) -> dict[str, An
 
 
 def _interval(pairs: list[tuple[int, int]], settings: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """95 % percentile interval of sum(hits) / sum(total) over resampled sessions; (None, None) without any total."""
+    """95 % percentile interval of sum(hits) / sum(total) over resampled sessions; (None, None) without any total.
+
+    Where every session agrees, resampling has no width and would claim certainty: Wilson's interval stands in.
+    """
     import numpy as np
 
     counting = [index for index, (_, total) in enumerate(pairs) if total]
     if not counting:
         return None, None
+    hits, total = sum(pairs[index][0] for index in counting), sum(pairs[index][1] for index in counting)
+    if hits in (0, total):
+        from statsmodels.stats.proportion import proportion_confint
+
+        low, high = proportion_confint(hits, total, alpha=0.05, method="wilson")
+        return float(low), float(high)
     drawn = _resampling(len(pairs), settings["resamples"], settings["seed"])[:, counting]
     sums = drawn @ np.asarray([pairs[index] for index in counting], dtype=float)
     counted = sums[sums[:, 1] > 0]

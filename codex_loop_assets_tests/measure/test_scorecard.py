@@ -152,6 +152,11 @@ def test_intervals_hold_the_value_and_repeat():
     assert first["recall_low"] > 0.4 and first["recall_high"] < 0.9
 
 
+def test_a_perfect_score_on_few_sessions_is_not_certain():
+    row = score(truth(labelled("a", 20)), found("a", 20))
+    assert row["precision"] == 1.0 and row["precision_low"] < 0.5
+
+
 def test_a_detector_is_held_to_its_bar():
     labels = truth(labelled("a", 20))
     assert score(labels, found("a", 20))["above_bar"] is True
