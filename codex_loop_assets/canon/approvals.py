@@ -1,8 +1,8 @@
 """Joining approval decisions to the requests they answer.
 
-A decision names a turn id (builds of early 2026) or an approval or call id (later ones). Several requests of a turn share the
-turn's one slot: a decision answers the most recent unanswered request of its run and turn, and a newer request overwrites an
-older one. Few records, so one pass in order.
+A decision names a turn id (builds of early 2026) or an approval or call id (later ones). Several requests of a turn
+share the turn's one slot: a decision answers the most recent unanswered request of its run and turn, and a newer
+request overwrites an older one. Few records, so one pass in order.
 """
 
 from __future__ import annotations

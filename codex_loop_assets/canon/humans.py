@@ -1,9 +1,9 @@
 """Whether a person typed the prompts of a thread.
 
-A thread's prompts are a machine's when another agent wrote them (sub-agents: review, spawned agents, housekeeping), or when an
-automation client sent them (`codex exec`, MCP, SDKs) and there is at most one: a script asks once. More prompts in such a thread
-mean that somebody read the answer and resumed it, so they count as a person's. Scripted conversations are thereby misread as
-a person's; the originator stays in `sessions` for those who know better.
+A thread's prompts are a machine's when another agent wrote them (sub-agents: review, spawned agents, housekeeping),
+or when an automation client sent them (`codex exec`, MCP, SDKs) and there is at most one: a script asks once. More
+prompts in such a thread mean that somebody read the answer and resumed it, so they count as a person's. Scripted
+conversations are thereby misread as a person's; the originator stays in `sessions` for those who know better.
 """
 
 from __future__ import annotations

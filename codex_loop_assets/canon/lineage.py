@@ -1,7 +1,7 @@
 """Which thread started which: sub-agents found through what their parents recorded.
 
-A spawned agent's own metadata names its parent; a reviewer's does not, and is found through the parent's `bridge` records, its
-spawn events, or the answer of its `spawn_agent` call.
+A spawned agent's own metadata names its parent; a reviewer's does not, and is found through the parent's `bridge`
+records, its spawn events, or the answer of its `spawn_agent` call.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Which records are somebody asking for something: one row per prompt, however many records repeat it.
 
-The same prompt is in up to five records. What counts is the best kind of record that its run has: submissions (spines), else
-`user_message` events, else bare messages (builds before September 2025). The first record of a prompt stands for it.
+The same prompt is in up to five records. What counts is the best kind of record that its run has: submissions
+(spines), else `user_message` events, else bare messages (builds before September 2025). The first record of a prompt
+stands for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from codex_loop_assets.canon.kinds import ACTION_OPS, PROMPT_OPS, TURN_ENDS, USE
 from codex_loop_assets.canon.settings import CanonSettings
 
 _KIND = {
-    "run_user_shell_command": "shell", "user_shell_command": "shell", "review": "review", "entered_review_mode": "review",
+    "run_user_shell_command": "shell", "user_shell_command": "shell", "review": "review",
+    "entered_review_mode": "review",
     "compact": "compact", "undo": "undo", "undo_completed": "undo",
 }  # fmt: skip
 
@@ -100,7 +102,8 @@ def _with_steering(prompts: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     )
     open_turn = pl.col("mark") == "task_started"
     submitted = pl.col("kind").is_in(PROMPT_OPS)
-    # In a spine a steering prompt's own id never starts a turn; in a rollout it is a further message under a running turn's id.
+    # In a spine a steering prompt's own id never starts a turn; in a rollout it is a further message under a running
+    # turn's id.
     earlier = pl.int_range(pl.len()).over("thread", "run", "turn_id") > 0
     steer = (
         (pl.col("turn_kind") == "prompt")

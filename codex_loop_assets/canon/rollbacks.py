@@ -1,5 +1,5 @@
-"""Turns that were taken out of the context later: by a rollback of n user turns, or by going back to an earlier point of the
-thread in a new file. Few records, so one pass in order."""
+"""Turns that were taken out of the context later: by a rollback of n user turns, or by going back to an earlier point
+of the thread in a new file. Few records, so one pass in order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def _by_count(turns: pl.DataFrame, events: pl.DataFrame) -> set[tuple[int, int]]
 
 
 def _by_file(turns: pl.DataFrame, events: pl.DataFrame) -> set[tuple[int, int]]:
-    """A file that continues an earlier one up to a bound: what the earlier one holds beyond, and files between, were left."""
+    """A file that continues an earlier one up to a bound: what the earlier one holds beyond, and files between, were
+    left."""
     metas = events.filter(
         (pl.col("kind") == "session_meta") & pl.col("detail").str.contains('"reverted"', literal=True)
     )

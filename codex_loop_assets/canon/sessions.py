@@ -119,7 +119,8 @@ def _call_totals(tool_calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ledger(spines: pl.DataFrame) -> pl.DataFrame:
-    """Home, start and state of each thread by its sources; `folder`: where a spine's artifacts lie, relative to the home."""
+    """Home, start and state of each thread by its sources; `folder`: where a spine's artifacts lie, relative to the
+    home."""
     counted = spines.filter(~pl.col("status").is_in(("superseded", "quarantined", "excluded")))
     # An exported bundle keeps the spine in a folder of its own beside the artifacts.
     folder = pl.col("path").filter(pl.col("source") == "spine").first().str.replace(r"(^|/)spine$", "")
@@ -136,8 +137,8 @@ def _ledger(spines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _outcome() -> tuple[pl.Expr, pl.Expr]:
-    """(outcome, what it was read from), by the last turn. A recorded end of the turn is no proof of success, but the agent's
-    own word that it is done."""
+    """(outcome, what it was read from), by the last turn. A recorded end of the turn is no proof of success, but the
+    agent's own word that it is done."""
     state, reason = pl.col("last_state"), pl.col("last_reason")
     cases = [
         (state.is_null(), "unknown", pl.lit("nobody asked for anything")),

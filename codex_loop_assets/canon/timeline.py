@@ -14,8 +14,8 @@ _KEY = ("thread", "run", "turn_id")
 
 @dataclass(frozen=True)
 class Timeline:
-    """`events` with `thread` (number of the thread) and `turn` (index of the turn within its thread, null before the first);
-    `prompts`: the rows that open turns, with `turn_kind` and `turn`."""
+    """`events` with `thread` (number of the thread) and `turn` (index of the turn within its thread, null before the
+    first); `prompts`: the rows that open turns, with `turn_kind` and `turn`."""
 
     events: pl.DataFrame
     prompts: pl.DataFrame
@@ -25,8 +25,8 @@ class Timeline:
 def timeline(events: pl.DataFrame, settings: CanonSettings | None = None) -> Timeline:
     """Order the events and assign turns.
 
-    An event with a turn id belongs to that turn even if it arrives late (a background command that ends after its turn);
-    an event without one belongs to the latest prompt of its run.
+    An event with a turn id belongs to that turn even if it arrives late (a background command that ends after its
+    turn); an event without one belongs to the latest prompt of its run.
     """
     settings = settings or canon_settings()
     ordered = in_reading_order(events).with_row_index("row")
@@ -43,8 +43,8 @@ def timeline(events: pl.DataFrame, settings: CanonSettings | None = None) -> Tim
 
 
 def in_reading_order(events: pl.DataFrame) -> pl.DataFrame:
-    """The events sorted by thread and reading order, with `thread` numbers, without the columns that only say where a record
-    is stored (a big day is copied less)."""
+    """The events sorted by thread and reading order, with `thread` numbers, without the columns that only say where a
+    record is stored (a big day is copied less)."""
     # In one chunk, because each new column would otherwise make Polars copy all of them.
     events = events.drop("file", "offset", "part", "payload_bytes").rechunk()
     thread, place = pl.col("thread_id"), pl.col("ordinal")

@@ -1,7 +1,7 @@
 """The `tool_calls` table: request, approval, execution and result of each call joined into one row.
 
-A call's records share its call id, which is unique only within a run and not always there: a new request with the same id is a
-new call, a retry without a new request (sandbox escalation) is the same call.
+A call's records share its call id, which is unique only within a run and not always there: a new request with the
+same id is a new call, a retry without a new request (sandbox escalation) is the same call.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def joined(line: Timeline) -> pl.DataFrame:
 def _records(events: pl.DataFrame) -> pl.DataFrame:
     """The events that belong to calls, with `nth`: which call of that id they belong to."""
     wanted = (
-        *kinds.CALL_REQUESTS, *kinds.CALL_BEGINS, *kinds.CALL_ENDS, *kinds.CALL_OUTPUTS, *kinds.APPROVAL_REQUESTS, kinds.USER_SHELL,
+        *kinds.CALL_REQUESTS, *kinds.CALL_BEGINS, *kinds.CALL_ENDS, *kinds.CALL_OUTPUTS, *kinds.APPROVAL_REQUESTS,
+        kinds.USER_SHELL,
     )  # fmt: skip
     found = events.filter(pl.col("kind").is_in(wanted))
     recorded_shell = pl.col("kind").is_in(("exec_command_begin", "exec_command_end")).any().over("thread", "run")
@@ -78,7 +79,7 @@ def _grouped(records: pl.DataFrame) -> pl.DataFrame:
     requests, ends, outputs = kinds.CALL_REQUESTS, kinds.CALL_ENDS, kinds.CALL_OUTPUTS
     begins = kinds.CALL_BEGINS
     text, name = pl.col("text"), pl.col("name")
-    own = requests + (kinds.USER_SHELL,)
+    own = (*requests, kinds.USER_SHELL)
     return records.group_by(_CALL, maintain_order=True).agg(
         pl.col("thread_id", "source", "ordinal").first(),
         pl.coalesce(
@@ -95,7 +96,7 @@ def _grouped(records: pl.DataFrame) -> pl.DataFrame:
         kind.is_in(("exec_command_begin", "exec_command_end")).any().alias("has_exec"),
         kind.is_in(("patch_apply_begin", "patch_apply_end")).any().alias("has_patch"),
         kind.is_in(ends).any().alias("has_end"),
-        kind.is_in(outputs + (kinds.USER_SHELL,)).any().alias("has_output"),
+        kind.is_in((*outputs, kinds.USER_SHELL)).any().alias("has_output"),
         pl.coalesce(
             where(requests, pl.col("command")).first(ignore_nulls=True), pl.col("command").first(ignore_nulls=True)
         ).alias("command"),
@@ -103,14 +104,14 @@ def _grouped(records: pl.DataFrame) -> pl.DataFrame:
             where(begins + ends, pl.col("cwd")).last(ignore_nulls=True), pl.col("cwd").first(ignore_nulls=True)
         ).alias("cwd"),
         where(ends, pl.col("exit_code")).last(ignore_nulls=True).alias("end_code"),
-        where(outputs + (kinds.USER_SHELL,), pl.col("exit_code")).last(ignore_nulls=True).alias("text_code"),
+        where((*outputs, kinds.USER_SHELL), pl.col("exit_code")).last(ignore_nulls=True).alias("text_code"),
         where(ends, pl.col("duration_ms")).last(ignore_nulls=True).alias("end_ms"),
-        where(outputs + (kinds.USER_SHELL,), pl.col("duration_ms")).last(ignore_nulls=True).alias("text_ms"),
-        where(ends + ("dynamic_tool_response",), pl.col("success")).last(ignore_nulls=True).alias("end_success"),
+        where((*outputs, kinds.USER_SHELL), pl.col("duration_ms")).last(ignore_nulls=True).alias("text_ms"),
+        where((*ends, "dynamic_tool_response"), pl.col("success")).last(ignore_nulls=True).alias("end_success"),
         pl.col("paths").first(ignore_nulls=True),
         where(requests, text).first(ignore_nulls=True).alias("arguments"),
         where(requests, detail).first(ignore_nulls=True).alias("request_detail"),
-        where(outputs + (kinds.USER_SHELL,), text).last(ignore_nulls=True).alias("output_text"),
+        where((*outputs, kinds.USER_SHELL), text).last(ignore_nulls=True).alias("output_text"),
         where(outputs, detail).last(ignore_nulls=True).alias("output_detail"),
         where(ends, text).last(ignore_nulls=True).alias("end_text"),
         where(begins + ends, detail).last(ignore_nulls=True).alias("end_detail"),
@@ -140,8 +141,9 @@ def _with_late_exits(calls: pl.DataFrame) -> pl.DataFrame:
     calls = calls.with_columns(state.alias("state"), pl.when(state == "running").then(session).alias("session_id"))
     is_write = pl.col("tool") == "write_stdin"
     writes = calls.filter(is_write & pl.col("text_code").is_not_null()).select(
-        "thread", "run", target.alias("session_id"), pl.col("ordinal").alias("write_ordinal"), pl.col("text_code").alias("late_code"),
-        pl.col("seq_end").alias("late_seq"), pl.col("output_text").alias("late_text"),
+        "thread", "run", target.alias("session_id"), pl.col("ordinal").alias("write_ordinal"),
+        pl.col("text_code").alias("late_code"), pl.col("seq_end").alias("late_seq"),
+        pl.col("output_text").alias("late_text"),
     )  # fmt: skip
     started = calls.filter(~is_write & pl.col("session_id").is_not_null()).select(
         *_CALL, "session_id", "ordinal", "output_text"
@@ -237,13 +239,13 @@ def _name() -> pl.Expr:
     mcp_function = tool.str.replace(r"^mcp__(.+?)__(.+)$", "mcp:$1.$2")
     return (
         pl.when(pl.col("has_patch") & ~pl.col("has_exec")).then(pl.lit("apply_patch"))
-        .when(pl.col("first_kind").is_in(("web_search_begin", "web_search_end", "web_search_call"))).then(pl.lit("web_search"))
+        .when(pl.col("first_kind").str.starts_with("web_search_")).then(pl.lit("web_search"))
         .when(pl.col("event_name").is_not_null()).then(pl.format("mcp:{}", "event_name"))
         .when(tool.is_in(_SHELLS)).then(pl.lit("shell"))
         .when(tool.is_not_null()).then(mcp_function)
         .when(pl.col("first_kind") == "apply_patch_approval_request").then(pl.lit("apply_patch"))
         .when(pl.col("first_kind") == "view_image_tool_call").then(pl.lit("view_image"))
-        .when(pl.col("first_kind").is_in(("function_call_output", "custom_tool_call_output", "dynamic_tool_response"))).then(pl.lit("unknown"))
+        .when(pl.col("first_kind").is_in(kinds.CALL_OUTPUTS)).then(pl.lit("unknown"))
         .otherwise(pl.lit("shell"))
     )  # fmt: skip
 

@@ -50,7 +50,7 @@ def _opened(line: Timeline) -> pl.DataFrame:
         pl.col("turn_id"),
         pl.col("seq").alias("seq_start"),
         pl.col("ts").alias("occurred_at"),
-        pl.when(pl.col("kind").is_in(("run_user_shell_command", "user_shell_command"))).then("command").otherwise("text").fill_null("").alias("user_message"),
+        pl.when(pl.col("turn_kind") == "shell").then("command").otherwise("text").fill_null("").alias("user_message"),
         pl.col("turn_kind").alias("kind"),
     )  # fmt: skip
 
@@ -95,7 +95,8 @@ def _call_counts(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_ends(frame: pl.DataFrame) -> pl.DataFrame:
-    """End state and its cause. Prompts that steered one turn share its end, and a person's interrupt ends the last of them."""
+    """End state and its cause. Prompts that steered one turn share its end, and a person's interrupt ends the last of
+    them."""
     group = (pl.col("kind") != "steer").cum_sum().over("thread")
     frame = frame.with_columns(group.alias("group"))
     shared = (

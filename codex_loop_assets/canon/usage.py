@@ -1,7 +1,7 @@
 """Token usage by difference of running totals.
 
-Codex's totals repeat (rate-limit refreshes), start again (a new process, a forked thread), and the figure for the last request
-is an estimate after a compaction; so usage is the sum of increases, and a decrease is a new start.
+Codex's totals repeat (rate-limit refreshes), start again (a new process, a forked thread), and the figure for the
+last request is an estimate after a compaction; so usage is the sum of increases, and a decrease is a new start.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ class EventBatches:
     """Takes events one at a time, gives one frame of `events` columns: `origin` (number of the source) stands for
     thread_id, source and ordinal.
 
-    Readers append to `rows` themselves, because a call per line costs more than the rest: (origin, run, seq, part, time as
-    text, size in bytes, file number, byte offset, turn id in force) + content. Between blocks they call `settle`.
+    Readers append to `rows` themselves, because a call per line costs more than the rest: (origin, run, seq, part,
+    time as text, size in bytes, file number, byte offset, turn id in force) + content. Between blocks they call
+    `settle`.
     """
 
     def __init__(self, settings: ReadSettings):
@@ -79,8 +80,8 @@ class EventBatches:
 
 
 def with_aligned(frame: pl.DataFrame, *columns: pl.Series) -> pl.DataFrame:
-    """`frame` with the columns cut into the same chunks as its own: else Polars copies every column into one chunk, which for
-    a day of gigabytes is the peak of memory."""
+    """`frame` with the columns cut into the same chunks as its own: else Polars copies every column into one chunk,
+    which for a day of gigabytes is the peak of memory."""
     aligned = []
     for column in columns:
         pieces, start = [], 0

@@ -1,8 +1,8 @@
 """Telling a fork's own part from the copy of its parent that its rollout starts with.
 
 A fork (or a resume by the first builds that could) writes its own session_meta, then the parent's lines, the parent's
-session_meta first, in one burst with the time of copying; some writers keep the old times. The copy is the parent's work and
-must not be counted twice.
+session_meta first, in one burst with the time of copying; some writers keep the old times. The copy is the parent's
+work and must not be counted twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""A thread with both a spine and a rollout: what the spine lacks is taken from the rollout, the rest is not counted twice.
+"""A thread with both a spine and a rollout: what the spine lacks is taken from the rollout, the rest is not counted
+twice.
 
-The spine says more, so it wins wherever it has records. It can lack a span: a thread older than its spine, a stretch done with
-a stock build, or a writer that died while the session went on. Such spans are found by time.
+The spine says more, so it wins wherever it has records. It can lack a span: a thread older than its spine, a stretch
+done with a stock build, or a writer that died while the session went on. Such spans are found by time.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import polars as pl
 from codex_loop_assets.traces.settings import ReadSettings
 
 SUBSTANCE = (
-    "user_message", "message", "agent_message", "function_call", "custom_tool_call", "local_shell_call", "compaction_boundary",
+    "user_message", "message", "agent_message", "function_call", "custom_tool_call", "local_shell_call",
+    "compaction_boundary",
     "turn_aborted", "thread_rolled_back", "error",
 )  # fmt: skip
 """Kinds that make a span worth taking; a lone session_meta or token_count outside the spine is not."""
 
 
 def beyond_spine(rollout: pl.DataFrame, spine: pl.DataFrame, settings: ReadSettings) -> pl.Series:
-    """Mask of the rollout's events that lie outside every run of the spine; all false when nothing of substance does."""
+    """Mask of the rollout's events outside every run of the spine; all false when nothing of substance is."""
     slack = timedelta(seconds=settings.coverage_slack_s)
     spans = (
         spine.filter(pl.col("ts").is_not_null())

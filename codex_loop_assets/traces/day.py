@@ -42,9 +42,9 @@ def build_day(
 ) -> DayTraces:
     """The tables of `day`, given all sources that start on it.
 
-    Opens only sources that are new or whose fingerprint changed since `previous_spines` (and, where a thread has both a spine
-    and a rollout, its other source). Rows of sources that are gone are kept and marked `vanished`. `now` decides which sessions
-    are `active`; without it none is.
+    Opens only sources that are new or whose fingerprint changed since `previous_spines` (and, where a thread has both
+    a spine and a rollout, its other source). Rows of sources that are gone are kept and marked `vanished`. `now`
+    decides which sessions are `active`; without it none is.
     """
     settings = settings or read_settings()
     earlier = _Earlier(SPINES.empty() if previous_spines is None else previous_spines)
@@ -117,8 +117,8 @@ def _counts(frame: pl.DataFrame, outcomes: list[Outcome]) -> list[tuple[int, dat
 
 
 def _events(frame: pl.DataFrame, outcomes: list[Outcome]) -> pl.DataFrame:
-    """With thread, source and reading order. A thread's spans from two sources are put in the order of their times, each in
-    its own order."""
+    """With thread, source and reading order. A thread's spans from two sources are put in the order of their times,
+    each in its own order."""
     if frame.is_empty():
         return EVENTS.empty()
     origins = frame["origin"]
@@ -176,7 +176,8 @@ def _ledger_row(outcome: Outcome, records: int, last_record_at: datetime | None)
 def _kept_rows(
     unchanged: list[SourceRef], earlier: _Earlier, refs: list[SourceRef], outcomes: list[Outcome]
 ) -> tuple[list[dict], list[str], dict[str, str]]:
-    """(ledger rows that stay, threads whose events stay, old file name -> new): unchanged sources, and sources that are gone."""
+    """(ledger rows that stay, threads whose events stay, old file name -> new): unchanged sources, and sources that
+    are gone."""
     rows, moved = [], {}
     for ref in unchanged:
         row = earlier.of(ref)

@@ -20,8 +20,8 @@ from codex_loop_assets.traces.values import plain_path, to_json
 
 @dataclass
 class Outcome:
-    """What became of a source. `keep`: all of its events (None), none (an empty mask), or those of the mask (in the order of
-    its events); `run_offset` is added to its runs."""
+    """What became of a source. `keep`: all of its events (None), none (an empty mask), or those of the mask (in the
+    order of its events); `run_offset` is added to its runs."""
 
     reading: Reading
     status: str = "ingested"

@@ -85,7 +85,8 @@ def locate(ref: SourceRef, settings: ReadSettings | None = None) -> tuple[dateti
 
 
 def dated(ref: SourceRef, meta: dict, first_time: object) -> tuple[datetime, str]:
-    """The start of a session from its metadata, else its UUIDv7, else its file name, its first record, its files' times.
+    """The start of a session from its metadata, else its UUIDv7, else its file name, its first record, its files'
+    times.
 
     The second value says which: metadata, uuid, file_name, record or file_time.
     """
@@ -175,7 +176,10 @@ def _spine(home: CodexHome, root: Path, path: str, thread_id: str) -> SourceRef:
     rest = sorted((file for file in files if file not in segments), key=lambda file: file.path)
     error = None
     if not segments:
-        error = f"{path} holds no segment-*.jsonl: not a trace spine, or not yet written; remove it, or wait for Codex to write to it"
+        error = (
+            f"{path} holds no segment-*.jsonl: not a trace spine, or not yet written; remove it, or wait for Codex to "
+            "write to it"
+        )
     return SourceRef(thread_id, SPINE, home.name, root, path, (*segments, *rest), home.machine, error=error)
 
 

@@ -1,7 +1,8 @@
-"""The first Codex (TypeScript, spring 2025): one JSON document per session, `{"session": {...}, "items": [ResponseItem]}`.
+"""The first Codex (TypeScript, spring 2025): one JSON document per session, `{"session": {...}, "items":
+[ResponseItem]}`.
 
-Documents have no lines and no times; `seq` is the item's place from 1 (the session is 0), and the whole file counts as read or
-torn.
+Documents have no lines and no times; `seq` is the item's place from 1 (the session is 0), and the whole file counts
+as read or torn.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Marking records that say again what the record before said.
 
-Codex writes one prompt up to five times (submission, item, event, ...) and one assistant message up to four times. The first
-record keeps the text; each further kind of record with the same text is an echo: kept as a row with `detail.echo`, without
-the text. The same kind again is no echo but somebody saying it twice.
+Codex writes one prompt up to five times (submission, item, event, ...) and one assistant message up to four times.
+The first record keeps the text; each further kind of record with the same text is an echo: kept as a row with
+`detail.echo`, without the text. The same kind again is no echo but somebody saying it twice.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _ECHO = '{"echo":true}'
 
 
 class Echoes:
-    """Remembers the last words of user and assistant within one source. `reasoned`: reasoning events have been seen that
-    the next reasoning item repeats."""
+    """Remembers the last words of user and assistant within one source. `reasoned`: reasoning events have been seen
+    that the next reasoning item repeats."""
 
     def __init__(self) -> None:
         self._text: dict[str, str] = {}
@@ -30,8 +30,8 @@ class Echoes:
         self.reasoned = False
 
     def mark(self, content: Content, form: Any) -> tuple[Content, bool]:
-        """(content, whether these are new words of the user). `form` tells apart records of one kind, such as an item and
-        an event."""
+        """(content, whether these are new words of the user). `form` tells apart records of one kind, such as an item
+        and an event."""
         kind = content[KIND]
         if kind == "agent_reasoning":
             self.reasoned = True

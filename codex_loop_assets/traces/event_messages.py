@@ -1,7 +1,7 @@
 """Codex's events (`EventMsg`) as event content: `event` records of a spine, `event_msg` lines of a rollout.
 
-Aliases are folded here (turn_started -> task_started, ...). Events that say nothing about the session are in `NOISE`: they
-are counted by the caller and not stored.
+Aliases are folded here (turn_started -> task_started, ...). Events that say nothing about the session are in `NOISE`:
+they are counted by the caller and not stored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ ALIASES = {"turn_started": "task_started", "turn_complete": "task_complete"}
 
 NOISE = frozenset({
     "get_history_entry_response", "list_custom_prompts_response", "list_skills_response", "mcp_list_tools_response",
-    "skills_update_available", "mcp_startup_update", "mcp_startup_complete", "agent_reasoning_section_break", "item_started",
+    "skills_update_available", "mcp_startup_update", "mcp_startup_complete", "agent_reasoning_section_break",
+    "item_started",
     "raw_response_completed",
 })  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Reading lines from plain and compressed files in bounded memory, whatever their length.
 
-Belongs here: bytes. What a line means is decided elsewhere. Lines come in blocks, because a Python step per line is the main
-cost of reading.
+Belongs here: bytes. What a line means is decided elsewhere. Lines come in blocks, because a Python step per line is
+the main cost of reading.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _BLOCK = 1 << 18
 
 
 class Block(NamedTuple):
-    """Lines that follow one another, without their newlines, from `offset` on. `ended` is false when the last one has no
-    newline. A line over the limit is alone in its block: `long` is its whole size and `lines` holds its head."""
+    """Lines that follow one another, without their newlines, from `offset` on. `ended` is false when the last one has
+    no newline. A line over the limit is alone in its block: `long` is its whole size and `lines` holds its head."""
 
     offset: int
     lines: list[bytes]
@@ -36,7 +36,7 @@ class DamagedFile(OSError):
 
 def open_stream(path: str) -> BinaryIO:
     """A byte stream of the file's (uncompressed) content. Raises OSError."""
-    raw = open(path, "rb", buffering=0)
+    raw = open(path, "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
     return cast(BinaryIO, _Decompressed(raw)) if path.endswith(".zst") else raw
 
 

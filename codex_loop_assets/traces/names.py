@@ -1,4 +1,5 @@
-"""What rollout file names say: `rollout-<local time>-<thread id>[_<rollout id>].jsonl[.zst]`, or `.json` in the first months."""
+"""What rollout file names say: `rollout-<local time>-<thread id>[_<rollout id>].jsonl[.zst]`, or `.json` in the first
+months."""
 
 from __future__ import annotations
 

@@ -16,8 +16,9 @@ from codex_loop_assets.traces.tally import Tally
 from codex_loop_assets.traces.values import cut, string, to_json
 
 SMALL_RECORDS = frozenset({
-    "world_state", "inter_agent_communication", "inter_agent_communication_metadata", "security_risk_score", "token_usage_record",
-    "realtime_item", "tool_search_call", "tool_search_output", "item_plan", "item_hook_prompt", "item_dynamic_tool_call",
+    "world_state", "inter_agent_communication", "inter_agent_communication_metadata", "security_risk_score",
+    "token_usage_record", "realtime_item", "tool_search_call", "tool_search_output", "item_plan", "item_hook_prompt",
+    "item_dynamic_tool_call",
     "item_collab_agent_tool_call", "item_extension",
 })  # fmt: skip
 

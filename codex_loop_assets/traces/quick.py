@@ -1,7 +1,8 @@
 """Patterns that read the frequent, uninteresting lines without decoding them.
 
-Only for lines written compactly in the usual key order, which closes with `}}`; anything else takes the long way with the same
-result. Unescaped quotes cannot occur inside a JSON string, so a match at the start of the line is the record's own tag.
+Only for lines written compactly in the usual key order, which closes with `}}`; anything else takes the long way with
+the same result. Unescaped quotes cannot occur inside a JSON string, so a match at the start of the line is the
+record's own tag.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ ROLLOUT_HEAD = re.compile(
 """Groups: timestamp, ordinal or None, type, the payload's type where that is its first key."""
 
 SPINE_HEAD = re.compile(
-    rb'\{"schema_version": ?"codex_trace_spine_v1", ?"thread_id": ?"([^"\\]*)", ?"seq": ?(\d{1,15}), ?"timestamp": ?"([^"\\]*)", ?'
+    rb'\{"schema_version": ?"codex_trace_spine_v1", ?"thread_id": ?"([^"\\]*)", ?"seq": ?(\d{1,15}), ?'
+    rb'"timestamp": ?"([^"\\]*)", ?'
     rb'"type": ?"(event|turn_context)", ?"payload": ?\{(?:"id": ?"([^"\\]*)", ?"msg": ?\{"type": ?"([a-z_]+)"'
     rb'(?:, ?"item": ?\{"type": ?"([a-z_]+)")?)?'
 )
@@ -36,12 +38,14 @@ def _openings(key: str, tags: tuple[str, ...], first_keys: tuple[str, ...] = ())
     return tuple(f'"{key}"{colon}{{{start.replace("{}", colon)}'.encode() for colon in (":", ": ") for start in starts)
 
 
-# Cheaper than the patterns, and most lines fail it: does the payload (of a turn context: its first key) begin like one of them?
+# Cheaper than the patterns, and most lines fail it: does the payload (of a turn context: its first key) begin like
+# one of them?
 ROLLOUT_OPENINGS = _openings("payload", ("token_count", "reasoning", *_DELTAS), ("cwd", "turn_id"))
 SPINE_OPENINGS = _openings("msg", ("token_count", *_DELTAS))
 
 USAGE = re.compile(
-    rb'"total_token_usage": ?(\{[^{}]*\}), ?"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d+)[^{}]*\}, ?"model_context_window": ?(\d+|null)'
+    rb'"total_token_usage": ?(\{[^{}]*\}), ?"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d+)[^{}]*\}, ?'
+    rb'"model_context_window": ?(\d+|null)'
 )
 
 

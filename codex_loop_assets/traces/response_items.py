@@ -15,8 +15,8 @@ from codex_loop_assets.traces.values import cut, mapping, plain_path, string, ta
 
 
 def message(item: dict, settings: ReadSettings) -> Content:
-    """A message of any role. Scaffolding in a user message is marked in `detail.scaffold`; a `!command` that the user ran
-    becomes `user_shell_command` with its exit code."""
+    """A message of any role. Scaffolding in a user message is marked in `detail.scaffold`; a `!command` that the user
+    ran becomes `user_shell_command` with its exit code."""
     role, parts = string(item.get("role")), part_texts(item.get("content"))
     if role != "user":
         phase = string(item.get("phase"))

@@ -1,8 +1,8 @@
 """Stock Codex rollouts written line by line (May 2025 on) to events, one thread at a time.
 
 Line shapes are told apart line by line, because a file started by an old build may be continued by a newer one:
-`{timestamp,type,payload}` (September 2025 on; with turn events since February 2026, with `ordinal` and items in place of
-events since August 2026), or bare metadata and bare ResponseItems before that.
+`{timestamp,type,payload}` (September 2025 on; with turn events since February 2026, with `ordinal` and items in place
+of events since August 2026), or bare metadata and bare ResponseItems before that.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class RolloutReader:
         return found if reverted is None else (*found[:DETAIL], merged_json(found[DETAIL], {"reverted": reverted}))
 
     def _reverted(self, base: dict) -> dict | None:
-        """What a file that continues another one leaves behind: of `run`, the lines from `from_seq` on were reverted."""
+        """What a file that continues another one leaves behind: of `run`, the lines from `from_seq` on."""
         end = integer(base.get("end_ordinal_exclusive"))
         place = self._files.get(string(base.get("thread_id")) or "")
         if end is None or place is None:

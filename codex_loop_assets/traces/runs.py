@@ -1,9 +1,9 @@
 """Run numbers and sequence numbers of a spine.
 
-A segment that holds `session_configured` starts a new process run; submission and turn ids start again with it. Sequence
-numbers may swap locally (they are taken before the writer's queue), may start again at 1 (resume after an empty segment), and
-may repeat when two processes resume one thread at the same time. (run, seq) stays unique: a repeated number opens a run of
-its own for the second writer.
+A segment that holds `session_configured` starts a new process run; submission and turn ids start again with it.
+Sequence numbers may swap locally (they are taken before the writer's queue), may start again at 1 (resume after an
+empty segment), and may repeat when two processes resume one thread at the same time. (run, seq) stays unique: a
+repeated number opens a run of its own for the second writer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Telling the user's own words from what Codex and IDEs put into user messages.
 
-The prefixes are data (`scaffolding` in config/traces.toml). A message may mix parts of both kinds, so each part is tested.
+The prefixes are data (`scaffolding` in config/traces.toml). A message may mix parts of both kinds, so each part is
+tested.
 """
 
 from __future__ import annotations

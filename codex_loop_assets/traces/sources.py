@@ -34,7 +34,8 @@ class Reading:
 
 
 def read_source(ref: SourceRef, origin: int, batches: EventBatches, settings: ReadSettings) -> Reading:
-    """Read a source into the batches. Never raises: what cannot be read is quarantined with what, where and what to do."""
+    """Read a source into the batches. Never raises: what cannot be read is quarantined with what, where and what to
+    do."""
     if ref.error is not None:
         return _quarantined(ref, origin, Tally(), ref.error)
     if ref.source == SPINE:
@@ -56,7 +57,10 @@ def _read_spine(ref: SourceRef, reader: SpineReader) -> Reading:
     if segments and reader.tally.read and reader.unclosed not in (None, segments[-1].path):
         reader.tally.notes.append(f"{reader.unclosed}: not closed cleanly (no meta.json)")
     if reader.wrong_versions and not reader.tally.read:
-        reason = f"{ref.path}: schema_version is not {SCHEMA_VERSION}; upgrade codex-loop, or export the session with a matching Codex"
+        reason = (
+            f"{ref.path}: schema_version is not {SCHEMA_VERSION}; upgrade codex-loop, or export the session with a "
+            "matching Codex"
+        )
         return _quarantined(ref, reader.origin, reader.tally, reason)
     if reader.meta is None and not reader.configured:
         return _quarantined(ref, reader.origin, reader.tally, _no_meta(ref.path, "trace spine"))
@@ -117,8 +121,8 @@ def _cannot_read(path: str, error: OSError) -> str:
 
 def _no_meta(path: str, what: str) -> str:
     return (
-        f"{path}: no session_meta record, so it is no complete {what}; if Codex is still writing it, it is read again when it "
-        "grows; else move it away or restore its first lines"
+        f"{path}: no session_meta record, so it is no complete {what}; if Codex is still writing it, it is read again "
+        "when it grows; else move it away or restore its first lines"
     )
 
 

@@ -1,8 +1,8 @@
 """Trace spine v1 directories to events: segments in order, runs, sequence numbers, checksums.
 
-The spine is what the `ajessitech/codex` fork writes under `trace_spine/<thread_id>/`: `segment-NNN.jsonl` files, each with a
-`segment-NNN.meta.json` once it is closed. A missing meta means "not closed cleanly, or still open"; a hash that does not fit
-is an anomaly worth a note, not a reason to lose the session.
+The spine is what the `ajessitech/codex` fork writes under `trace_spine/<thread_id>/`: `segment-NNN.jsonl` files, each
+with a `segment-NNN.meta.json` once it is closed. A missing meta means "not closed cleanly, or still open"; a hash
+that does not fit is an anomaly worth a note, not a reason to lose the session.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class SpineReader:
         self._raw_thread = self.thread_id.encode("utf-8", "replace")
 
     def read(self, path: str, name: str) -> None:
-        """One segment into the batches. `name` is its path relative to the home. Raises OSError if it cannot be opened."""
+        """One segment into the batches. `name` is its path relative to the home. Raises OSError if it cannot be
+        opened."""
         self._name, self._file = name, self.batches.file_number(name)
         with open(path, "rb", buffering=0) as stream:
             self._runs.open_segment(starts_run=_RUN_START.search(stream.read(_PEEK)) is not None)
@@ -251,7 +252,8 @@ class SpineReader:
             return
         if integer(meta.get("bytes")) != size or sha256 not in (None, meta.get("sha256")):
             self.tally.notes.append(
-                f"{name}: differs from its meta.json (two processes wrote it, or it was edited or redacted); read as it is"
+                f"{name}: differs from its meta.json (two processes wrote it, or it was edited or redacted); "
+                "read as it is"
             )
 
     def finish(self) -> None:
@@ -260,5 +262,6 @@ class SpineReader:
 
 
 def _turn_of(event_id: str | None) -> str | None:
-    """The turn an event id names. Ids of session-internal contexts are no turns, and `auto-compact-N` is no compaction."""
+    """The turn an event id names. Ids of session-internal contexts are no turns, and `auto-compact-N` is no
+    compaction."""
     return None if not event_id or event_id.startswith("auto-compact-") else event_id

@@ -15,7 +15,8 @@ from codex_loop_assets.traces.values import cut, integer, mapping, plain_path, s
 ALIASES = {"request_user_input_response": "user_input_answer"}
 
 NOISE = frozenset({
-    "get_history_entry_request", "list_mcp_tools", "list_custom_prompts", "list_models", "list_skills", "refresh_mcp_servers",
+    "get_history_entry_request", "list_mcp_tools", "list_custom_prompts", "list_models", "list_skills",
+    "refresh_mcp_servers",
     "add_to_history",
 })  # fmt: skip
 

@@ -60,7 +60,8 @@ def uuid7_time(text: str) -> datetime | None:
 
 
 def file_name_time(name: str) -> datetime | None:
-    """The local time in a rollout's file name, read as UTC for want of the zone (so it may be off by the zone's offset)."""
+    """The local time in a rollout's file name, read as UTC for want of the zone (so it may be off by the zone's
+    offset)."""
     match = _FILE_TIME.search(name)
     if match is None:
         return None

@@ -1,7 +1,8 @@
 """Exit codes, durations, refusals and running processes hidden in the text of a tool's output.
 
-Stock rollouts hold no exec events: what a command did is only in the text shown to the model, whose form changed over the
-versions. A form is accepted only at the start of the text, because a command's own output can contain the same phrases.
+Stock rollouts hold no exec events: what a command did is only in the text shown to the model, whose form changed over
+the versions. A form is accepted only at the start of the text, because a command's own output can contain the same
+phrases.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from codex_loop_assets.traces.values import INT32_MAX, integer, mapping, sequenc
 
 
 class OutputFacts(NamedTuple):
-    """What the text says. `state`: refused, policy, aborted, not_run, bad_patch, timed_out, failed_to_start, running, or
-    None; `session_id`: of a process that is still running."""
+    """What the text says. `state`: refused, policy, aborted, not_run, bad_patch, timed_out, failed_to_start, running,
+    or None; `session_id`: of a process that is still running."""
 
     text: str
     exit_code: int | None = None
