@@ -12,6 +12,7 @@ import time
 from datetime import UTC, timedelta
 
 import dagster as dg
+import polars as pl
 
 from codex_loop_assets import clock, stages
 from codex_loop_assets.resources.freshness import unsettled_days
@@ -127,12 +128,19 @@ def judge_batches(context: dg.SensorEvaluationContext, home: HomeResource):
 
     codex = home.home
     judge = open_model_judge(codex)
-    threads = judge.collect() if judge else set()
-    if not threads:
-        return dg.SkipReason("no batch has ended" if judge else "no key, so there are no batches")
-    lake = codex.lake
-    days = [day for day in lake.keys("sessions") if threads & set(lake.read("sessions", day)["thread_id"])]
-    return dg.SensorResult(run_requests=[dg.RunRequest(partition_key=day) for day in days])
+    if judge is None:
+        return dg.SkipReason("no key, so there are no batches")
+    judge.collect()
+    waiting, lake = judge.waiting(), codex.lake
+    # Whoever collected the answers, a day is due when a session that the table calls pending is no longer waited for.
+    requests = []
+    for day in lake.keys("judge_coverage"):
+        pending = lake.read("judge_coverage", day).filter(pl.col("status") == "pending_batch")["thread_id"]
+        arrived = sorted(set(pending) - set(waiting))
+        if arrived:
+            key = hashlib.sha256("\n".join([day, lake.digest("judge_coverage", day) or "", *arrived]).encode()).hexdigest()[:16]
+            requests.append(dg.RunRequest(partition_key=day, run_key=f"{day}:{key}"))
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no batch has ended")
 
 
 def next_attempt(before: list | None, fingerprint: str, in_flight, key: str) -> list | None:

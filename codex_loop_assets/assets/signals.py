@@ -8,6 +8,7 @@ from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.judges import open_judge
 from codex_loop_assets.resources.schema import schema_for
+from codex_loop_assets.signals.judges.costs import cost_summary
 from codex_loop_assets.signals.judges.run import judge_day
 from codex_loop_assets.signals.merge import merge
 from codex_loop_assets.signals.model import CanonTables
@@ -62,9 +63,7 @@ def semantic_signals(context: dg.AssetExecutionContext, config: DetectionConfig,
         store(
             context, codex, "judge_coverage", day, coverage,
             statuses=dict(coverage.group_by("status").len().sort("status").iter_rows()),
-            citations_rejected=int(coverage["rejected"].sum()),
-            calls=int(coverage["calls"].sum()),
-            cost_usd=float(coverage["cost_usd"].sum()),
+            **cost_summary(coverage, found),
         )
 
 

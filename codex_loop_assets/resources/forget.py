@@ -20,8 +20,8 @@ from filelock import FileLock
 
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.judges import model_judge
 from codex_loop_assets.resources.vectors import VectorStore
-from codex_loop_assets.signals.judges.llm.cache import AnswerCache
 
 FORGOTTEN = "[forgotten]"
 
@@ -58,7 +58,7 @@ def forget_threads(home: Home, threads: Iterable[str]) -> dict[str, int]:
     removed["vectors"] = VectorStore(home.vectors_path).remove({*signals["signal_id"], *threads})
     removed["states of clusters"] = _blank_clusters(home, signals)
     removed["decisions"] = _blank_decisions(home, _words_of(home, signals))
-    removed["cached answers"] = sum(AnswerCache(home.cache / "llm_judge" / "answers").forget(thread) for thread in threads)
+    removed["cached answers"] = sum(_forget_answers(home, thread) for thread in threads)
     removed["tasks and tickets"] = _drop_clusters(home, clusters)
     removed["pages"] = _drop_pages(home, days)
     removed["Dagster runs"] = _drop_runs(days | clusters)
@@ -66,6 +66,12 @@ def forget_threads(home: Home, threads: Iterable[str]) -> dict[str, int]:
     for thread in sorted(threads):
         removed.update(lake.remove_thread(thread))
     return {place: count for place, count in removed.items() if count}
+
+
+def _forget_answers(home: Home, thread: str) -> bool:
+    """Cached answers of the model, and questions in batches under way. Needs no key: nothing is asked."""
+    directory = home.cache / "llm_judge"
+    return directory.is_dir() and bool(model_judge(home).forget(thread))
 
 
 def _remember(home: Home, threads: set[str]) -> None:

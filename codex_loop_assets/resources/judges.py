@@ -19,8 +19,10 @@ def open_judge(home: Home) -> Judge:
 
 
 def open_model_judge(home: Home) -> LlmJudge | None:
-    """The judge that asks a language model, with its answers, ledger and batches in the home; None without a key."""
-    access = JudgeAccess()
-    if not access.available:
-        return None
-    return open_llm_judge(home.cache / "llm_judge", access.client, home.section("llm_judge"), home.section("prices"))
+    """The judge that asks a language model; None without a key."""
+    return model_judge(home) if JudgeAccess().available else None
+
+
+def model_judge(home: Home) -> LlmJudge:
+    """The same with its answers, ledger and batches in the home, whether or not it could ask: a client is made only then."""
+    return open_llm_judge(home.cache / "llm_judge", JudgeAccess().client, home.section("llm_judge"), home.section("prices"))
