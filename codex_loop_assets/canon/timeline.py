@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
-from codex_loop_assets.canon import prompts
+from codex_loop_assets.canon import context, prompts
 from codex_loop_assets.canon.settings import CanonSettings, canon_settings
 
 _KEY = ("thread", "run", "turn_id")
@@ -20,6 +21,11 @@ class Timeline:
     events: pl.DataFrame
     prompts: pl.DataFrame
     settings: CanonSettings
+
+    @cached_property
+    def contexts(self) -> pl.DataFrame:
+        """See `context.per_turn`."""
+        return context.per_turn(self.events)
 
 
 def timeline(events: pl.DataFrame, settings: CanonSettings | None = None) -> Timeline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from codex_loop_assets.canon import context, tool_calls, usage
+from codex_loop_assets.canon import tool_calls, usage
 from codex_loop_assets.canon.humans import human_threads
 from codex_loop_assets.canon.kinds import ASSISTANT_WORDS, COMPACTION
 from codex_loop_assets.canon.rollbacks import with_rollbacks
@@ -32,7 +32,7 @@ def from_timeline(line: Timeline, calls: pl.DataFrame) -> pl.DataFrame:
     frame = (
         _opened(line)
         .join(_course(inside), on=_TURN, how="left")
-        .join(context.per_turn(line.events), on=_TURN, how="left")
+        .join(line.contexts, on=_TURN, how="left")
         .join(_call_counts(calls), on=_TURN, how="left")
         .join(usage.increases(inside).group_by(_TURN).agg(pl.col("total_tokens").sum()), on=_TURN, how="left")
         .join(human_threads(line), on="thread", how="left")
