@@ -521,7 +521,7 @@ TICKETS = Table(
         _required("cluster_id", pl.String, "Cluster it is about now."),
         _required("fingerprint", pl.String, "Cluster lineage root: the same problem updates its ticket."),
         _required("title", pl.String, "Title."),
-        _required("status", pl.String, "new, escalating, fixing, verified, regressed, ignored, not_opened."),
+        _required("status", pl.String, "new, escalating, fixing, verified, regressed, ignored, merged (into another ticket), not_opened."),
         _required("reason", pl.String, "Why it has that status."),
         _required("priority", pl.String, "P0 to P3."),
         _required("labels", STRINGS, "Labels."),

@@ -14,6 +14,7 @@ from codex_loop_assets.loop.evidence import Fact
 from codex_loop_assets.loop.excerpt import code
 
 PLACE = re.compile(r"\{(\w+)(?:\.(count|total|sessions))?\}")
+_SUBJECT = {"error": "message"}  # The line of output and the quotation a rule took from it say the same.
 _SEMANTIC = frozenset(
     {
         "repeated_rephrasing",
@@ -63,10 +64,11 @@ def suggest(
     used: set[str] = set()
     for template in [*own, *general, *approaches["any"]]:
         names = [name for name, _ in PLACE.findall(template)]
-        # One sentence per leading fact: the next template about it is what to say where this one cannot be filled.
-        if names[0] in used or not all(name in facts for name in names):
+        # One sentence per subject: a later template about it says what to do where an earlier one cannot be filled.
+        subject = _SUBJECT.get(names[0], names[0])
+        if subject in used or not all(name in facts for name in names):
             continue
-        used.add(names[0])
+        used.add(subject)
         stated = tuple(facts[name] for name in dict.fromkeys(names))
         claims = tuple(
             dict.fromkeys(claim_id(facts[name]) for name, part in PLACE.findall(template) if part == "count")

@@ -238,11 +238,12 @@ def _error_lines(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
 
 
 def _quotes(evidence: Evidence, settings: Mapping) -> Counter[str]:
-    """Quotations that the signals give as evidence. Those that JSON would write differently cannot be counted by
-    text."""
+    """Records quoted by the rules as evidence (a judge quotes people, not records). Those that JSON would write
+    differently cannot be counted by text."""
     records = (
         {record["quote"] for record in quotations(signal, limit=240) if record["quote"]}
-        for signal in evidence.signals.select("evidence", "thread_id").to_dicts()
+        for signal in evidence.signals.select("evidence", "thread_id", "detector").to_dicts()
+        if signal["detector"] == "mechanical"
     )
     plain = ({quote for quote in quotes if json.dumps(quote, ensure_ascii=False) == f'"{quote}"'} for quotes in records)
     return _alike(plain, settings["error_length"][0])

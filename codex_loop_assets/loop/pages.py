@@ -47,4 +47,6 @@ def markdown_html(text: str) -> Markup:
     for position, token in enumerate(tokens):
         if token.type == "heading_open":
             token.attrSet("id", tokens[position + 1].content.lower().replace(" ", "-"))
+        elif token.type == "table_open":
+            token.attrSet("tabindex", "0")  # A wide table scrolls, also for those who use a keyboard.
     return Markup(parser.renderer.render(tokens, parser.options, {}))

@@ -38,6 +38,7 @@ def test_errors_that_differ_in_a_number_are_one_error():
         pl.String
     )
     frames["tool_calls"] = frames["tool_calls"].with_columns(output=port)
+    frames["signals"] = frames["signals"].with_columns(evidence=pl.lit("[]"))
     ticket = build(frames)
     assert ticket.findings == ()
     assert (
