@@ -34,6 +34,17 @@ from codex_loop_assets.tables import HARBOR_DATASETS
 
 log = logging.getLogger(__name__)
 
+_SEGMENT_COLUMNS = (
+    "cluster_id",
+    "candidate_id",
+    "signal_ids",
+    "thread_id",
+    "run",
+    "seq_start",
+    "seq_end",
+    "set_kind",
+)
+
 
 def distil_cluster(
     cluster_id: str,
@@ -54,13 +65,14 @@ def distil_cluster(
     members: rows of `signals`, those of the cluster. canon: the tables of (at least) the members' threads.
     repositories: local clones or bundle files by origin URL, working directory or short name. signals: all known
     signals of those threads (default: the members). codex_homes: registered homes by name, where starting diffs are
-    read. A second run on the same input writes nothing new.
+    read. now: sessions that started later are as if they were not there. A second run on the same input writes nothing
+    new.
     """
     if redact is None:
         from codex_loop_assets.signals.redaction import redact
     settings = settings or section("distill")
     writer = open_writer(settings["llm_verifier"], home / "cache" / "verifiers")
-    threads = Threads(canon, members if signals is None else signals)
+    threads = Threads(canon, members if signals is None else signals, now)
     found = segments(members, canon.turns, threads.known_signals, settings["segments"])
     rows = _unplaced(cluster_id, members, found, set_kind)
     built: list[Built] = []
@@ -94,21 +106,14 @@ def _without_repetition(rows: list[dict[str, Any]], built: list[Built]) -> tuple
         kept = first.setdefault(item.substance, item)
         if kept is not item:
             same[item.candidate.candidate_id] = kept.task.name
-    for row in rows:
-        if row["candidate_id"] in same:
-            kept_columns = (
-                "cluster_id",
-                "candidate_id",
-                "signal_ids",
-                "thread_id",
-                "run",
-                "seq_start",
-                "seq_end",
-                "set_kind",
-            )
-            reason = f"the same work as {same[row['candidate_id']]}"
-            rows[rows.index(row)] = {key: row[key] for key in kept_columns} | {"stage": "candidate", "reason": reason}
-    return rows, sorted(first.values(), key=lambda item: item.task.directory)
+    told = [_repetition(row, same[row["candidate_id"]]) if row["candidate_id"] in same else row for row in rows]
+    return told, sorted(first.values(), key=lambda item: item.task.directory)
+
+
+def _repetition(row: dict[str, Any], task_name: str) -> dict[str, Any]:
+    """The row of a candidate whose task is there already: nothing of a task, and which one it repeats."""
+    of_the_segment = {key: row[key] for key in _SEGMENT_COLUMNS}
+    return of_the_segment | {"stage": "candidate", "reason": f"the same work as {task_name}"}
 
 
 def _telling(segment: Segment) -> tuple:

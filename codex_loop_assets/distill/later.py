@@ -40,7 +40,7 @@ def solutions(
     own = _Work(segment, threads, root, settings)
     if not own.files and all(run.passed for run in own.runs):
         return  # nothing to recognise the problem by
-    for other in _later_sessions(segment, session, threads.canon.sessions, settings["segments"]["later_session_days"]):
+    for other in _later_sessions(segment, session, threads.started, settings["segments"]["later_session_days"]):
         thread = other["thread_id"]
         # A checkout elsewhere (another machine, another person): paths are compared relative to its own directory.
         there = root if other["cwd"] == session["cwd"] else other["cwd"] or root

@@ -5,6 +5,7 @@ What belongs here: access. What a row means stands in `tables`.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cached_property
 
 import polars as pl
@@ -15,10 +16,14 @@ from codex_loop_assets.signals.model import CanonTables
 
 
 class Threads:
-    """Sessions, turns, tool calls and signals of the given tables, by thread id. Lists are in order of place."""
+    """Sessions, turns, tool calls and signals of the given tables, by thread id. Lists are in order of place.
 
-    def __init__(self, canon: CanonTables, signals: pl.DataFrame) -> None:
+    `started` are the sessions that had started by `now`.
+    """
+
+    def __init__(self, canon: CanonTables, signals: pl.DataFrame, now: datetime) -> None:
         self.canon = canon
+        self.started = canon.sessions.filter(pl.col("started_at") <= now)
         self.known_signals = signals
         self._steps: dict[str, list[Step]] = {}
 
@@ -43,7 +48,7 @@ class Threads:
 
     def carried(self, session: Row) -> list[Step]:
         """Edits of earlier sessions in the same directory on the same commit: what may still be uncommitted."""
-        same = self.canon.sessions.filter(
+        same = self.started.filter(
             (pl.col("cwd") == session["cwd"])
             & (pl.col("commit_hash") == session["commit_hash"])
             & (pl.col("started_at") < session["started_at"])

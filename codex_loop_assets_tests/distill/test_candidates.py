@@ -97,6 +97,27 @@ def test_a_later_session_that_made_the_failing_check_pass_gives_the_solution(tmp
     assert "+    return a + b" in (tmp_path / "home" / row["task_dir"] / "solution" / "solution.patch").read_text()
 
 
+def test_a_session_of_the_future_solves_nothing(tmp_path):
+    commit = repository(tmp_path / "calc", CALC_FILES)
+    first = Session("t1", commit).ask("The addition in calc.py gives wrong results, please make the tests pass.")
+    first.run(TEST, 1).signal().patch({"calc.py": (CALC, WRONG)}).run(TEST, 1)
+    later = Session("t2", commit, facts={"started_at": START.replace(day=12)}).ask(
+        "calc.py is still wrong, see the tests"
+    )
+    later.run(TEST, 1).patch({"calc.py": (CALC, CALC_FIXED)}).run(TEST, 0)
+    rows = distil_cluster(
+        "clu_1",
+        members(first),
+        canon(first, later),
+        {URL: tmp_path / "calc"},
+        tmp_path / "home",
+        section("distill"),
+        START.replace(day=11),
+        redact=lambda text, thread: text,
+    )
+    assert rows["stage"].to_list() == ["segment"]
+
+
 def test_a_session_that_ended_with_a_failing_check_and_was_never_solved_is_no_task(tmp_path):
     commit = repository(tmp_path / "calc", CALC_FILES)
     session = Session("t1", commit).ask("The addition in calc.py gives wrong results, please make the tests pass.")
