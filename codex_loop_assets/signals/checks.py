@@ -14,6 +14,7 @@ import polars as pl
 
 from codex_loop_assets.signals.command_line import deciding_steps
 from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.signals.patterns import alternatives, any_of, whole_words
 
 _LINE_LIMIT = 300
 # A verdict stands at one end of an output.
@@ -44,9 +45,9 @@ class CheckPatterns:
     @classmethod
     def read(cls, thresholds: Mapping[str, Any]) -> CheckPatterns:
         return cls(
-            re.compile(thresholds["tests"]),
-            re.compile(thresholds["checks"]),
-            re.compile(thresholds["verdicts"], re.M),
+            whole_words(thresholds["tests"]),
+            whole_words(thresholds["checks"]),
+            any_of(thresholds["verdicts"]),
             tuple(thresholds["check_words"]),
         )
 
@@ -97,7 +98,9 @@ def work(canon: CanonTables, threads: pl.Series, thresholds: Mapping[str, Any]) 
     )
     edited = calls.filter((pl.col("name") == "apply_patch") & pl.col("success").fill_null(False))["thread_id"].unique()
     checked = with_checks(calls.filter(pl.col("thread_id").is_in(edited.implode())), CheckPatterns.read(thresholds))
-    told = checked.with_columns(_what(thresholds["verdicts"]).alias("what")).filter(pl.col("what").is_not_null())
+    told = checked.with_columns(_what("(?im)" + alternatives(thresholds["verdicts"])).alias("what")).filter(
+        pl.col("what").is_not_null()
+    )
     proves_nothing = (pl.col("what") == "check_passed") & pl.col("output").str.contains(_EMPTY_RUN).fill_null(False)
     return told.filter(~proves_nothing).select(*_PLACE, "what").sort("thread_id", "run", "seq_start")
 
@@ -110,7 +113,7 @@ def _what(verdicts: str) -> pl.Expr:
     return (
         pl.when((pl.col("name") == "apply_patch") & pl.col("success").fill_null(False))
         .then(pl.lit("edit"))
-        .when(shown_only & output.str.contains("(?m)" + verdicts).fill_null(False))
+        .when(shown_only & output.str.contains(verdicts).fill_null(False))
         .then(pl.lit("check_failed"))
         .when(shown_only & output.str.contains(_PASSED).fill_null(False))
         .then(pl.lit("check_passed"))

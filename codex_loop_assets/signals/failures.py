@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from codex_loop_assets.signals.command_line import Step, deciding_steps
+from codex_loop_assets.signals.patterns import any_of
 
 _HEADER = re.compile(
     r"^(?:Exit code: |Wall time: |Total output lines: |Chunk ID: |Process exited |Original token count: |Output:\s*$)"
@@ -58,25 +59,19 @@ class FailurePatterns:
         return cls(
             searches=thresholds["searches"],
             readers=frozenset(thresholds["readers"]),
-            reader_errors=re.compile(thresholds["reader_errors"]),
-            probes=_any_of(thresholds["probes"]),
-            absence_probes=_any_of(thresholds["absence_probes"]),
-            absence=re.compile(thresholds["absence"]),
+            reader_errors=any_of(thresholds["reader_errors"]),
+            probes=any_of(thresholds["probes"]),
+            absence_probes=any_of(thresholds["absence_probes"]),
+            absence=any_of(thresholds["absence"]),
             own_limit=re.compile(thresholds["own_limit"]),
-            harmless=_any_of(thresholds["harmless_outputs"]),
+            harmless=any_of(thresholds["harmless_outputs"]),
             stopped=frozenset(thresholds["stopped_exit_codes"]),
-            sandbox=re.compile(thresholds["sandbox_denials"]),
-            expected=_any_of(thresholds["expected"]),
-            looks_first=re.compile(thresholds["looks_first"]),
+            sandbox=any_of(thresholds["sandbox_denials"]),
+            expected=any_of(thresholds["expected"]),
+            looks_first=any_of(thresholds["looks_first"]),
             test_paths=re.compile(thresholds["test_paths"]),
-            error_lines=re.compile(thresholds["error_lines"]),
+            error_lines=any_of(thresholds["error_lines"]),
         )
-
-
-def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
-    """One pattern for several, each with its own `(?i)` in front or none."""
-    scoped = [f"(?i:{pattern[4:]})" if pattern.startswith("(?i)") else f"(?:{pattern})" for pattern in patterns]
-    return re.compile("|".join(scoped), re.M)
 
 
 def excuse(command: str, exit_code: int, output: str, patterns: FailurePatterns) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import polars as pl
 
 from codex_loop_assets.signals.checks import CheckPatterns, taken_back, work
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.patterns import any_of, whole_words
 from codex_loop_assets.signals.quoting import show, show_command
 from codex_loop_assets.signals.reading import groups, refusals, top_level
 from codex_loop_assets.signals.rules.rule import rule
@@ -58,13 +58,16 @@ class _Content:
     """Whether a message is short and says that the person is content; a word of doubt in it says the opposite."""
 
     def __init__(self, thresholds: Mapping[str, Any]) -> None:
-        self._words = re.compile(thresholds["content_words"])
-        self._doubts = re.compile(thresholds["doubts"])
+        self._words = whole_words(thresholds["content_words"])
+        self._marks = any_of(thresholds["content_marks"])
+        self._doubts = whole_words(thresholds["doubts"])
+        self._doubt_marks = any_of(thresholds["doubt_marks"])
         self._length = thresholds["content_length"]
 
     def shown_by(self, words: str) -> bool:
-        short = len(words) <= self._length
-        return short and self._words.search(words) is not None and self._doubts.search(words) is None
+        if len(words) > self._length or self._doubts.search(words) or self._doubt_marks.search(words):
+            return False
+        return bool(self._words.search(words) or self._marks.search(words))
 
 
 def _sign_of_success(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import polars as pl
 
 from codex_loop_assets.signals.command_line import family
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.patterns import any_of
 from codex_loop_assets.signals.quoting import show_command
 from codex_loop_assets.signals.reading import duration
 from codex_loop_assets.signals.rules.rule import rule
@@ -30,7 +30,7 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("exit_codes",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    endless = re.compile(thresholds["endless"])
+    endless = any_of(thresholds["endless"])
     stopped = canon.tool_calls.filter(
         (pl.col("status") == "timed_out") & (pl.col("exit_code") != 0).fill_null(True) & (pl.col("actor") != "user")
     )

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.patterns import alternatives
 from codex_loop_assets.signals.quoting import during, show, show_command
 from codex_loop_assets.signals.reading import records, with_request
 from codex_loop_assets.signals.rules.rule import rule
@@ -29,7 +30,9 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("tool_outputs",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    warned = records(canon, ("warning",)).filter(pl.col("text").str.contains(thresholds["about"]).fill_null(False))
+    warned = records(canon, ("warning",)).filter(
+        pl.col("text").str.contains("(?i)" + alternatives(thresholds["about"])).fill_null(False)
+    )
     told = warned.select(
         "thread_id", "run", "turn_id", pl.lit(None, pl.String).alias("call_id"), "seq", pl.col("ts").alias("at"),
         "request", "request_seq", pl.col("text").alias("what"), pl.lit(None, pl.String).alias("left_out"),
