@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_loop_assets.discovery.text import normalise
+from codex_loop_assets.discovery.text import normalise, opening_requests, session_texts, signal_texts, substance
 from codex_loop_assets.settings import section
 
 TEXT = section("discovery")["text"]
@@ -28,3 +30,35 @@ def test_a_normalised_text_is_never_empty_and_stays_as_it_is(text):
     assert once.strip()
     assert len(once) <= TEXT["max_characters"]
     assert normalise(once, TEXT) == once
+
+
+@pytest.mark.parametrize(
+    ("description", "about"),
+    [
+        ('The user corrects what the agent did or assumed: "use pnpm" (task: "install it")', "use pnpm"),
+        (
+            "Command `pnpm i` failed 3 times (exit code 1: lockfile is stale); it was not seen to work later",
+            "pnpm i lockfile is stale",
+        ),
+        (
+            "A reader of the session wrote this line without any frame",
+            "A reader of the session wrote this line without any frame",
+        ),
+    ],
+)
+def test_the_words_that_only_say_the_category_are_not_embedded(description, about):
+    assert substance(description, TEXT) == about
+    signals = pl.DataFrame({"signal_id": ["s"], "description": [description]})
+    assert signal_texts(signals, TEXT) == {"s": normalise(about, TEXT)}
+
+
+def test_a_session_is_what_its_person_said_and_begins_with_the_first_message():
+    said = [
+        ("t", 0, 9, True, "still broken"),
+        ("t", 0, 1, True, "Fix the\nlogin test"),
+        ("t", 0, 5, False, "sub-agent prompt"),
+    ]
+    columns = ["thread_id", "run", "seq_start", "human", "user_message"]
+    turns = pl.DataFrame([*said, ("empty", 0, 1, True, " ")], schema=columns, orient="row")
+    assert session_texts(turns, TEXT) == {"t": "fix the login test still broken"}
+    assert opening_requests(turns, TEXT) == {"t": "Fix the login test"}
