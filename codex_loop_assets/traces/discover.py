@@ -129,10 +129,15 @@ def _sealed(ref: SourceRef) -> SourceRef:
 
 def _walk(root: Path, folder: str) -> Iterator[SourceFile | tuple[str, OSError]]:
     """Files below a folder; a folder that cannot be listed is given as (path, error)."""
-    pending = [folder]
+    pending, seen = [folder], set()
     while pending:
         current = pending.pop()
         try:
+            place = os.stat(root / current)
+            # A folder may be a link to another disk; a link back up must not be followed for ever.
+            if (place.st_dev, place.st_ino) in seen:
+                continue
+            seen.add((place.st_dev, place.st_ino))
             entries = sorted(os.scandir(root / current), key=lambda entry: entry.name)
         except FileNotFoundError:
             continue

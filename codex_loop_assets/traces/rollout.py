@@ -127,7 +127,7 @@ class RolloutReader:
         return True
 
     def _quick_tokens(self, data: bytes, head: re.Match, number: int, offset: int, size: int) -> bool:
-        usage = quick.USAGE.search(data)
+        usage = quick.USAGE.search(data, head.end())
         if usage is None:
             return False
         if usage[1] == self._raw_totals:

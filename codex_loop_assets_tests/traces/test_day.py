@@ -213,3 +213,9 @@ def test_the_platforms_own_sessions_can_be_excluded_and_stay_in_the_ledger(tmp_p
     found = ingest(tmp_path, settings=read_settings({"traces": {"excluded_cwd": ["/ann/"]}}))
     assert found.spines.select("status", "lines_read", "thread_id").row(0) == ("excluded", 0, THREAD)
     assert found.events.is_empty()
+
+
+def test_a_link_back_up_the_tree_is_not_followed_for_ever(tmp_path):
+    write_rollout(rollout_path(tmp_path), LINES)
+    (tmp_path / "sessions" / "2026" / "loop").symlink_to(tmp_path / "sessions")
+    assert ingest(tmp_path).spines.height == 1
