@@ -1,7 +1,7 @@
 """Which day each session source belongs to, and which days have changed since they were last built.
 
-A session belongs to the UTC day on which it started, for good: once a day holds a thread, the thread stays there however
-it grows or moves. Only sources of threads never seen before are opened, and only their head.
+A session belongs to the UTC day on which it started, for good: once a day holds a thread, the thread stays there
+however it grows or moves. Only sources of threads never seen before are opened, and only their head.
 """
 
 from __future__ import annotations
@@ -39,15 +39,25 @@ def assign(
     day_of_thread = {
         thread: day for day, spines in sorted(known.items(), reverse=True) for thread in spines["thread_id"].to_list()
     }
+    # The thread of a file whose name has none is known only from its content, so such files are known by their place.
+    day_of_place = {
+        place: day
+        for day, spines in sorted(known.items(), reverse=True)
+        for place in spines.select("home", "path").rows()
+    }
+
+    def placed(ref: SourceRef) -> str | None:
+        return day_of_thread.get(ref.thread_id) or day_of_place.get((ref.home, ref.path))
+
     unseen: dict[str, str] = {}
     for ref in refs:
-        if ref.thread_id not in day_of_thread:
+        if placed(ref) is None:
             day = min(max(locate(ref)[0].date().isoformat(), first), last)
             # A thread's spine and rollout can disagree by a moment around midnight; the earlier start is the start.
             unseen[ref.thread_id] = min(day, unseen.get(ref.thread_id, day))
     by_day: dict[str, list[SourceRef]] = defaultdict(list)
     for ref in refs:
-        by_day[day_of_thread.get(ref.thread_id) or unseen[ref.thread_id]].append(ref)
+        by_day[placed(ref) or unseen[ref.thread_id]].append(ref)
     changed = sorted(day for day in by_day.keys() | known.keys() if _differs(by_day.get(day, []), known.get(day)))
     return Calendar(dict(by_day), changed)
 
