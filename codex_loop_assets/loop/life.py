@@ -109,24 +109,23 @@ def ticket_id(fingerprint: str) -> str:
 
 def fingerprint(cluster_id: str, registry: pl.DataFrame, states: Mapping[str, State]) -> str:
     """Identity of the problem a cluster is about: the root of its lineage, or the cluster itself where a split left the
-    lineage's ticket to another part.
-
-    Of several live clusters with one root the ticket stays with the root itself, else with the cluster it was about
-    last (or the heir of that), else with the largest.
-    """
+    lineage's ticket to another part. What once got a ticket of its own keeps it."""
     row = registry.filter(pl.col("cluster_id") == cluster_id)
-    if not row.height:
+    if not row.height or ticket_id(cluster_id) in states:
         return cluster_id
     root = row["lineage_root"][0]
-    family = registry.filter((pl.col("lineage_root") == root) & (pl.col("status") == "live"))
-    if row["status"][0] != "live" or family.height <= 1:
-        return root
+    return root if row["status"][0] != "live" or holder(root, registry, states) == cluster_id else cluster_id
+
+
+def holder(root: str, registry: pl.DataFrame, states: Mapping[str, State]) -> str | None:
+    """The cluster that has the ticket of a lineage: of its live clusters (of all, where none lives) the root itself, else
+    the one the ticket was about last or its heir, else the largest. None for an unknown root."""
+    family = registry.filter(pl.col("lineage_root") == root)
+    live = family.filter(pl.col("status") == "live")
+    chosen = (live if live.height else family).sort(["size", "cluster_id"], descending=[True, False])["cluster_id"]
     known = states.get(ticket_id(root))
-    last = _heir(known.cluster_id, registry) if known else None
-    ids = set(family["cluster_id"].to_list())
-    largest = family.sort(["size", "cluster_id"], descending=[True, False])["cluster_id"][0]
-    holder = root if root in ids else last if last in ids else largest
-    return root if cluster_id == holder else cluster_id
+    wanted = [root, *([_heir(known.cluster_id, registry)] if known else []), *chosen.to_list()]
+    return next((name for name in wanted if name in set(chosen.to_list())), None)
 
 
 def _heir(cluster_id: str, registry: pl.DataFrame) -> str:

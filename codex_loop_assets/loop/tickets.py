@@ -78,6 +78,8 @@ def build(
     state = states.get(life.ticket_id(identity))
     if cluster["status"] == "merged":
         return _merged(cluster, identity, state, registry, states, today)
+    if cluster["status"] != "live" and life.holder(identity, registry, states) not in {cluster_id, None}:
+        return _held_elsewhere()
     evidence = gather(cluster_id, today, frames, cluster["exemplar_ids"])
     tasks = _tasks(cluster_id, frames)
     shared = facts(evidence, settings)
@@ -179,13 +181,18 @@ def _observation(evidence: Evidence, today: date) -> life.Observation:
     return life.Observation(evidence.cluster_id, today, tuple(sorted(moments)))
 
 
+def _held_elsewhere() -> Ticket:
+    """What a cluster's partition holds whose ticket is in another cluster's."""
+    return Ticket(TABLES["tickets"].empty(), "", "", (), (), Advice((), "templates"), ())
+
+
 def _merged(cluster, identity, state, registry, states, today) -> Ticket:
     """A merged cluster's own ticket closes as part of the heir's; where both are one ticket, the heir's partition has
     it."""
     heir = registry.filter(pl.col("cluster_id") == cluster["cluster_id"])["heir_id"].to_list()
     heir_identity = life.fingerprint(heir[0] if heir else cluster["merged_into"], registry, states)
     if state is None or heir_identity == identity:
-        return Ticket(TABLES["tickets"].empty(), "", "", (), (), Advice((), "templates"), ())
+        return _held_elsewhere()
     events = life.merge(state, life.ticket_id(heir_identity), today)
     reason = events[0].reason if events else state.reason
     name = state.title or _title(cluster, {}, section("tickets"))

@@ -134,6 +134,19 @@ def decide(
     return Verdict(outcome, reason, checks, production, event)
 
 
+def by_role(regressions: pl.DataFrame, registry: pl.DataFrame, cluster_id: str) -> dict[str, pl.DataFrame]:
+    """Rows of `regressions` as `decide` takes them: the cluster's own are the target; of the other clusters, delight
+    guards and friction is neighbouring, as far as they compare the same arms. `registry` is `cluster_registry`."""
+    target = regressions.filter(pl.col("cluster_id") == cluster_id)
+    pairs = target.select("baseline_arm", "candidate_arm").unique()
+    others = regressions.filter(pl.col("cluster_id") != cluster_id).join(
+        pairs, on=["baseline_arm", "candidate_arm"], how="semi"
+    )
+    delight = registry.filter(pl.col("type") == "delight")["cluster_id"]
+    guards = pl.col("cluster_id").is_in(delight.implode())
+    return {"target": target, "neighbour": others.filter(~guards), "delight_guard": others.filter(guards)}
+
+
 def _check(role: str, row: Mapping[str, Any], rule: Mapping) -> Check:
     name = f"{role.replace('_', ' ')}, {row['endpoint']}"
     numbers = _numbers(row)

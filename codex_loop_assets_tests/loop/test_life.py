@@ -117,6 +117,17 @@ def test_the_part_that_holds_the_ticket_keeps_it_when_the_other_outgrows_it():
     assert life.fingerprint("b", split, held) == "a" and life.fingerprint("c", split, held) == "c"
 
 
+def test_what_got_a_ticket_of_its_own_keeps_it_when_it_is_left_alone():
+    alone = registry(("a", "a", "a", "dissolved", 0), ("b", "b", "a", "dissolved", 4), ("c", "c", "a", "live", 9))
+    own = life.fold([life.Event(life.ticket_id("c"), "c", DAY, "opened", "x", "", {"cluster_id": "c"})])
+    assert life.fingerprint("c", alone, own) == "c" and life.fingerprint("c", alone, {}) == "a"
+
+
+def test_one_cluster_holds_a_lineages_ticket_also_when_none_lives():
+    gone = registry(("a", "a", "a", "dissolved", 0), ("b", "b", "a", "dissolved", 4))
+    assert life.holder("a", gone, {}) == "a" and life.holder("x", gone, {}) is None
+
+
 KINDS = st.sampled_from(
     ["opened", "escalated", "calmed", "fixing", "verified", "regressed", "ignored", "merged", "noted"]
 )

@@ -147,6 +147,17 @@ def test_an_unknown_cluster_is_an_error():
         tickets.build("clu_nowhere", world.frames(), [], world.TODAY)
 
 
+def test_a_dissolved_cluster_leaves_its_lineages_ticket_to_the_live_one():
+    frames = world.frames()
+    opened = build(frames)
+    frames["clusters"] = frames["clusters"].with_columns(status=pl.lit("dissolved"))
+    own = world.registry_row(world.TODAY, 0) | {"status": "dissolved"}
+    part = world.registry_row(world.TODAY, 9) | {"cluster_id": "clu_part", "heir_id": "clu_part"}
+    registry = world.TABLES["cluster_registry"]
+    assert build(frames | {"cluster_registry": registry.frame([own, part])}, opened.events).frame.height == 0
+    assert build(frames | {"cluster_registry": registry.frame([own])}, opened.events).row["status"] == "new"
+
+
 def test_a_merged_cluster_closes_its_own_ticket_and_leaves_a_shared_one_to_the_heir():
     frames = world.frames()
     opened = build(frames)

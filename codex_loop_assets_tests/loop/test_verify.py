@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from codex_loop_assets.loop import life, verify
+from codex_loop_assets.measure.statistics import Comparison, compare
 from codex_loop_assets.tables import TABLES
 from codex_loop_assets_tests.loop import world
 
@@ -134,3 +135,53 @@ def test_without_a_task_only_a_drop_in_production_beyond_chance_closes():
     assert judged(15, 1, provable=False) == "close"
     assert judged(5, 4, provable=False) == "keep"
     assert judged(15, 1, provable=True) == "keep"
+
+
+def trials(cluster, before, after):
+    """Six tasks, three trials per arm: (reward, friction seen) of the arms `old` and `new`."""
+    runs, seen = [], []
+    for arm, (reward, friction) in {"old": before, "new": after}.items():
+        for number in range(18):
+            name = f"{cluster}-{arm}-{number}"
+            runs.append(
+                {
+                    "eval_id": name, "cluster_id": cluster, "dataset": cluster, "task": f"t{number % 6}",
+                    "agent": "codex",
+                    "arm": arm, "attempt": number // 6, "reward": reward, "job_dir": "jobs", "trial": name,
+                }
+            )  # fmt: skip
+            seen.append(
+                {"eval_id": name, "cluster_id": cluster, "category": CATEGORY, "observable": True, "count": friction}
+            )
+    return TABLES["eval_runs"].frame(runs), TABLES["trial_signals"].frame(seen)
+
+
+def compared(cluster, before, after, arms=("old", "new")):
+    runs, seen = trials(cluster, before, after)
+    return compare(runs, [Comparison(cluster, cluster, *arms, endpoint) for endpoint in ("reward", CATEGORY)], seen)
+
+
+def judged(regressions):
+    rows = [world.registry_row(DAY, 9) | {"cluster_id": name, "type": kind} for name, kind in
+            [("clu_1", "friction"), ("clu_2", "friction"), ("clu_3", "delight")]]  # fmt: skip
+    roles = verify.by_role(regressions, TABLES["cluster_registry"].frame(rows), "clu_1")
+    return verify.decide(state(), CATEGORY, roles, DAY)
+
+
+def test_measured_trials_close_the_ticket_and_swapped_arms_do_not():
+    fixed = judged(compared("clu_1", (0.0, 2), (1.0, 0)))
+    assert fixed.outcome == "close" and [check.effect for check in fixed.checks] == ["helps", "helps"]
+    swapped = judged(compared("clu_1", (0.0, 2), (1.0, 0), arms=("new", "old")))
+    assert swapped.outcome == "keep" and {check.effect for check in swapped.checks} == {"harms"}
+    assert judged(compared("clu_1", (1.0, 1), (1.0, 1))).outcome == "keep"
+
+
+def test_a_fix_that_spoils_a_delight_guard_does_not_close():
+    good, spoiled = compared("clu_1", (0.0, 2), (1.0, 0)), compared("clu_3", (1.0, 0), (0.0, 0))
+    verdict = judged(pl.concat([good, spoiled]))
+    assert verdict.outcome == "keep" and "delight guard, reward got worse" in verdict.reason
+
+
+def test_neighbours_count_only_where_they_compare_the_same_arms():
+    other = compared("clu_2", (1.0, 0), (0.0, 0)).with_columns(candidate_arm=pl.lit("something else"))
+    assert judged(pl.concat([compared("clu_1", (0.0, 2), (1.0, 0)), other])).outcome == "close"
