@@ -4,7 +4,14 @@ from codex_loop_assets.traces.assign import assign
 from codex_loop_assets.traces.discover import discover, locate
 from codex_loop_assets.traces.homes import CodexHome
 from codex_loop_assets_tests.traces.building import (
-    OTHER, THREAD, ingest, line, meta, prompt, rollout_path, write_rollout,
+    OTHER,
+    THREAD,
+    ingest,
+    line,
+    meta,
+    prompt,
+    rollout_path,
+    write_rollout,
 )  # fmt: skip
 
 BOUNDS = ("2025-04-01", "2026-03-01")

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -147,3 +148,17 @@ def test_metadata_anywhere_in_a_file_never_raises(place, identity):
     records = list(ROLLOUT)
     records.insert(place, line(9, "session_meta", {"id": identity, "source": {"subagent": {"thread_spawn": 1}}}))
     ingest_rollout(b"".join(dumps(record) + b"\n" for record in records))
+
+
+@QUICK
+@given(st.binary(max_size=60), st.sampled_from([".jsonl.zst", ".json", ".json.zst"]), st.booleans())
+def test_any_bytes_in_a_compressed_file_or_a_document_never_raise(tail, suffix, genuine):
+    head = (
+        dumps({"session": {"id": THREAD}, "items": [said("user", "hi")]}) if ".json." in suffix else dumps(ROLLOUT[0])
+    )
+    start = zstandard.ZstdCompressor().compress(head + b"\n") if suffix.endswith(".zst") else head
+    with tempfile.TemporaryDirectory() as folder:
+        path = rollout_path(Path(folder), suffix=suffix)
+        path.parent.mkdir(parents=True)
+        path.write_bytes((start if genuine else b"") + tail)
+        canonical(ingest(Path(folder)))
