@@ -118,8 +118,8 @@ def fingerprint(cluster_id: str, registry: pl.DataFrame, states: Mapping[str, St
 
 
 def holder(root: str, registry: pl.DataFrame, states: Mapping[str, State]) -> str | None:
-    """The cluster that has the ticket of a lineage: of its live clusters (of all, where none lives) the root itself, else
-    the one the ticket was about last or its heir, else the largest. None for an unknown root."""
+    """The cluster that has the ticket of a lineage: of its live clusters (of all, where none lives) the root itself,
+    else the one the ticket was about last or its heir, else the largest. None for an unknown root."""
     family = registry.filter(pl.col("lineage_root") == root)
     live = family.filter(pl.col("status") == "live")
     chosen = (live if live.height else family).sort(["size", "cluster_id"], descending=[True, False])["cluster_id"]

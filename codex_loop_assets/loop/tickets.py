@@ -78,7 +78,7 @@ def build(
     state = states.get(life.ticket_id(identity))
     if cluster["status"] == "merged":
         return _merged(cluster, identity, state, registry, states, today)
-    if cluster["status"] != "live" and life.holder(identity, registry, states) not in {cluster_id, None}:
+    if life.holder(identity, registry, states) not in {cluster_id, None}:
         return _held_elsewhere()
     evidence = gather(cluster_id, today, frames, cluster["exemplar_ids"])
     tasks = _tasks(cluster_id, frames)
