@@ -102,7 +102,7 @@ def test_a_dying_theme_keeps_its_cluster():
 
 
 def test_two_walks_over_the_same_days_give_the_same_bytes():
-    same(list(walk(labelled().signals, 20))[-1], walked()[19])
+    same(list(walk(labelled().signals, 12))[-1], walked()[11])
 
 
 def test_a_day_does_not_depend_on_the_order_of_its_signals():
