@@ -76,20 +76,8 @@ class EventBatches:
         """Everything added, in the order it was added."""
         self._flush()
         frames, self._frames = self._frames, []
-        return pl.concat(frames, rechunk=False) if frames else _empty()
-
-
-def with_aligned(frame: pl.DataFrame, *columns: pl.Series) -> pl.DataFrame:
-    """`frame` with the columns cut into the same chunks as its own: else Polars copies every column into one chunk,
-    which for a day of gigabytes is the peak of memory."""
-    aligned = []
-    for column in columns:
-        pieces, start = [], 0
-        for length in frame["origin"].chunk_lengths():
-            pieces.append(column.slice(start, length))
-            start += length
-        aligned.append(pl.concat(pieces, rechunk=False) if pieces else column)
-    return frame.with_columns(aligned)
+        # In one chunk, because otherwise each column added later makes Polars copy all the others.
+        return pl.concat(frames, rechunk=True) if frames else _empty()
 
 
 def _series(name: str, values: tuple) -> pl.Series:

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 
 from codex_loop_assets.tables import EVENTS, SPINES
-from codex_loop_assets.traces.batches import EventBatches, with_aligned
+from codex_loop_assets.traces.batches import EventBatches
 from codex_loop_assets.traces.decisions import Outcome, decide
 from codex_loop_assets.traces.discover import ROLLOUT, SourceRef, dated
 from codex_loop_assets.traces.names import stem
@@ -124,8 +124,7 @@ def _events(frame: pl.DataFrame, outcomes: list[Outcome]) -> pl.DataFrame:
     origins = frame["origin"]
     by_origin = [outcome.reading for outcome in outcomes]
     offsets = pl.Series("run", [outcome.run_offset for outcome in outcomes], dtype=pl.Int32)
-    frame = with_aligned(
-        frame,
+    frame = frame.with_columns(
         pl.Series("thread_id", [reading.thread_id for reading in by_origin], dtype=pl.String).gather(origins),
         pl.Series("source", [reading.ref.source for reading in by_origin], dtype=pl.String).gather(origins),
         frame["run"] + offsets.gather(origins),
@@ -140,7 +139,7 @@ def _events(frame: pl.DataFrame, outcomes: list[Outcome]) -> pl.DataFrame:
         frame = pl.concat([frame.filter(~is_mixed), ordered.drop("clock")])
     lengths = frame["thread_id"].rle().struct.field("len")
     ordinal = pl.select(pl.int_ranges(0, lengths, dtype=pl.Int64).explode().alias("ordinal"))["ordinal"]
-    return with_aligned(frame, ordinal).select(EVENTS.schema.keys())
+    return frame.with_columns(ordinal).select(EVENTS.schema.keys())
 
 
 def _ledger_row(outcome: Outcome, records: int, last_record_at: datetime | None) -> dict:
