@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -99,7 +100,9 @@ class _Session:
         patterns: FailurePatterns,
         checks: CheckPatterns,
     ) -> None:
-        self._calls, self._words, self._thresholds = calls, words, thresholds
+        self._calls, self._thresholds = calls, thresholds
+        self._words = sorted(words, key=lambda said: (said["run"], said["seq"]))
+        self._word_places = [(said["run"], said["seq"]) for said in self._words]
         self._patterns, self._checks = patterns, checks
         # Paths edited since a check last passed, and since a check last ran; runs of each check since the last edit.
         self._unproven: list[str] = []
@@ -178,11 +181,10 @@ class _Session:
         """Whether the agent's words since its previous call say that it expects the failure."""
         call = self._calls[index]
         since = self._calls[index - 1]["seq_start"] if index and self._calls[index - 1]["run"] == call["run"] else 0
-        texts = [
-            words["text"][-_ANNOUNCEMENT_LENGTH:]
-            for words in self._words
-            if words["run"] == call["run"] and since < words["seq"] < call["seq_start"] and words["text"]
-        ]
+        # By bisection: looking through all words at every call made long sessions cost the square of their length.
+        first = bisect_right(self._word_places, (call["run"], since))
+        after = bisect_left(self._word_places, (call["run"], call["seq_start"]))
+        texts = [words["text"][-_ANNOUNCEMENT_LENGTH:] for words in self._words[first:after] if words["text"]]
         looks_first = self._patterns.looks_first if call["check"] else None
         return any(
             self._patterns.expected.search(text) or (looks_first is not None and looks_first.search(text))
