@@ -1,7 +1,7 @@
 """Run the whole graph once, on the bundled fixtures or on your own sessions, and say what came out and where it is.
 
-    python demo.py --use-fixtures --skip-openai --output ./demo_output
-    python demo.py --codex-home ~/.codex --output ./demo_output
+python demo.py --use-fixtures --skip-openai --output ./demo_output
+python demo.py --codex-home ~/.codex --output ./demo_output
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 @click.command()
 @click.option("--use-fixtures", is_flag=True, help="Use the bundled 42 days of small sessions and their repositories.")
-@click.option("--codex-home", type=click.Path(exists=True, file_okay=False), help="Use the sessions of this Codex home.")
+@click.option(
+    "--codex-home", type=click.Path(exists=True, file_okay=False), help="Use the sessions of this Codex home."
+)
 @click.option("--skip-openai", is_flag=True, help="Ignore OPENAI_API_KEY: local judge, local embeddings, no cost.")
-@click.option("--output", type=click.Path(file_okay=False), default="demo_output", show_default=True, help="Where the home goes.")
+@click.option(
+    "--output", type=click.Path(file_okay=False), default="demo_output", show_default=True, help="Where the home goes."
+)
 @click.option("--as-of", help="The date to pretend (default: the fixtures' own, or the present).")
 def demo(use_fixtures: bool, codex_home: str | None, skip_openai: bool, output: str, as_of: str | None) -> None:
     """Ingest, detect, cluster, distil, write tickets and the report."""
@@ -43,7 +47,7 @@ def demo(use_fixtures: bool, codex_home: str | None, skip_openai: bool, output: 
                 home.register_repository(bundle.stem, bundle)
         else:
             home.register(codex_home)
-        run(home, Console())
+        run(home, Console(width=max(110, Console().width)))
 
 
 def run(home, console: Console) -> None:
@@ -51,7 +55,9 @@ def run(home, console: Console) -> None:
     from codex_loop_assets.cli.pipeline import run_daily
 
     if not os.environ.get("OPENAI_API_KEY"):
-        console.print("OPENAI_API_KEY is not set: everything runs with the local judge and local embeddings, at no cost.")
+        console.print(
+            "OPENAI_API_KEY is not set: everything runs with the local judge and local embeddings, at no cost."
+        )
     run_daily(home, console)
     scores(home, console)
     funnel(home, console)
@@ -62,16 +68,27 @@ def scores(home, console: Console) -> None:
     """The scorecard against labelled data, where there is any."""
     import polars as pl
 
-    card = home.lake.read("scorecard").filter((pl.col("language") == "all") & (pl.col("matching") == "exact"))
+    card = home.lake.read("scorecard").filter(
+        (pl.col("language") == "all") & (pl.col("matching") == "exact") & (pl.col("detector") != "all")
+    )
     if card.is_empty():
         return
     for truth, rows in card.group_by("truth", maintain_order=True):
-        table = Table(title=f"Scorecard against {truth[0]}", title_justify="left")
+        table = Table(title=f"Scorecard against {truth[0]}, with 95 % intervals", title_justify="left")
         for heading in ("detector", "category", "labelled", "found", "precision", "recall"):
-            table.add_column(heading, justify="left" if heading in ("detector", "category") else "right")
+            table.add_column(heading, justify="left" if heading in ("detector", "category") else "right", no_wrap=True)
         for row in rows.sort("detector", "category").iter_rows(named=True):
-            labelled, found = row["true_positives"] + row["false_negatives"], row["true_positives"] + row["false_positives"]
-            table.add_row(row["detector"], row["category"], str(labelled), str(found), *(_share(row, key) for key in ("precision", "recall")))
+            labelled, found = (
+                row["true_positives"] + row["false_negatives"],
+                row["true_positives"] + row["false_positives"],
+            )
+            table.add_row(
+                row["detector"],
+                row["category"],
+                str(labelled),
+                str(found),
+                *(_share(row, key) for key in ("precision", "recall")),
+            )
         console.print(table)
 
 
@@ -94,8 +111,12 @@ def funnel(home, console: Console) -> None:
     table.add_column("most frequent reason to go no further")
     for stage in ("signal", "segment", "candidate", "built"):
         rows = datasets.filter(pl.col("stage") == stage)
-        reasons = rows.filter(pl.col("reason") != "").group_by("reason").len().sort("len", "reason", descending=[True, False])
-        table.add_row(stage, str(rows.height), f"{reasons['reason'][0]} ({reasons['len'][0]})" if reasons.height else "")
+        reasons = (
+            rows.filter(pl.col("reason") != "").group_by("reason").len().sort("len", "reason", descending=[True, False])
+        )
+        table.add_row(
+            stage, str(rows.height), f"{reasons['reason'][0]} ({reasons['len'][0]})" if reasons.height else ""
+        )
     for status, rows in sorted(verdicts.group_by("status"), key=lambda item: item[0]):
         table.add_row(status[0], str(rows.height), rows["reason"].mode().sort()[0])
     console.print(table)
@@ -117,7 +138,10 @@ def made(home, console: Console) -> None:
         console.print(f"{name:8} {place}", soft_wrap=True, highlight=False)
     console.print()
     console.print("Next:")
-    console.print(f"  .venv/bin/codex-loop ui --home {home.root}   the Dagster UI on these runs (make ui for the default home)", soft_wrap=True)
+    console.print(
+        f"  .venv/bin/codex-loop ui --home {home.root}   the Dagster UI on these runs (make ui for the default home)",
+        soft_wrap=True,
+    )
     console.print("  .venv/bin/codex-loop daily --codex-home ~/.codex   the same on your own sessions", soft_wrap=True)
 
 

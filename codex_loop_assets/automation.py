@@ -62,7 +62,10 @@ def daily_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
 
 
 @dg.schedule(
-    job=registry_job, cron_schedule="30 3 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING
+    job=registry_job,
+    cron_schedule="30 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def registry_schedule(context: dg.ScheduleEvaluationContext):
     """At 03:30 UTC, after the day's clusters: the registry, scorecard, trends and site."""
@@ -112,7 +115,9 @@ def changed_clusters(context: dg.SensorEvaluationContext, home: HomeResource):
     for cluster, fingerprint in sorted(stale.items()):
         if len(requests) >= DAYS_PER_TICK:
             break
-        attempt = next_attempt(pending.get(cluster), fingerprint, lambda key: _in_flight(context.instance, key), cluster)
+        attempt = next_attempt(
+            pending.get(cluster), fingerprint, lambda key: _in_flight(context.instance, key), cluster
+        )
         if attempt is not None:
             pending[cluster] = attempt
             requests.append(dg.RunRequest(partition_key=cluster, run_key=run_key(cluster, attempt)))
@@ -138,7 +143,9 @@ def judge_batches(context: dg.SensorEvaluationContext, home: HomeResource):
         pending = lake.read("judge_coverage", day).filter(pl.col("status") == "pending_batch")["thread_id"]
         arrived = sorted(set(pending) - set(waiting))
         if arrived:
-            key = hashlib.sha256("\n".join([day, lake.digest("judge_coverage", day) or "", *arrived]).encode()).hexdigest()[:16]
+            key = hashlib.sha256(
+                "\n".join([day, lake.digest("judge_coverage", day) or "", *arrived]).encode()
+            ).hexdigest()[:16]
             requests.append(dg.RunRequest(partition_key=day, run_key=f"{day}:{key}"))
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no batch has ended")
 

@@ -17,7 +17,9 @@ from codex_loop_assets.resources.lake import Lake
 Verdict = tuple[bool, dict[str, Any]]
 
 
-def day_check(asset: str, name: str, description: str, evaluate: Callable[[Lake, str], Verdict]) -> dg.AssetChecksDefinition:
+def day_check(
+    asset: str, name: str, description: str, evaluate: Callable[[Lake, str], Verdict]
+) -> dg.AssetChecksDefinition:
     """A check of one day's partition: `evaluate(lake, day)` says whether the law holds and with what numbers."""
 
     @dg.asset_check(asset=asset, name=name, description=description, partitions_def=days)
@@ -49,7 +51,11 @@ def every_line_is_accounted_for(lake: Lake, day: str) -> Verdict:
         | (pl.col("lines_skipped") != reasons)
     )
     share = 1.0 if not spines["lines"].sum() else 1 - off["lines"].sum() / spines["lines"].sum()
-    return off.is_empty(), {"sources": spines.height, "lines": int(spines["lines"].sum()), "accounted_share": float(share)}
+    return off.is_empty(), {
+        "sources": spines.height,
+        "lines": int(spines["lines"].sum()),
+        "accounted_share": float(share),
+    }
 
 
 def every_session_has_its_reason(lake: Lake, day: str) -> Verdict:
@@ -95,11 +101,34 @@ def _counts(text: str) -> dict[str, int]:
 
 
 CHECKS = [
-    day_check("spines", "every_line_is_accounted_for", "Every line was read, skipped for a reason, or torn.", every_line_is_accounted_for),
-    day_check("spines", "every_session_has_its_reason", "Nothing is quarantined or left out without a reason.", every_session_has_its_reason),
-    day_check("signals", "every_signal_points_to_its_evidence", "Evidence exists in events.", every_signal_points_to_its_evidence),
     day_check(
-        "judge_coverage", "every_session_is_judged_or_says_why_not", "No session is skipped in silence.", every_session_is_judged_or_says_why_not
+        "spines",
+        "every_line_is_accounted_for",
+        "Every line was read, skipped for a reason, or torn.",
+        every_line_is_accounted_for,
     ),
-    day_check("cluster_members", "every_signal_is_taken_in", "No signal is lost between detection and discovery.", every_signal_is_taken_in),
+    day_check(
+        "spines",
+        "every_session_has_its_reason",
+        "Nothing is quarantined or left out without a reason.",
+        every_session_has_its_reason,
+    ),
+    day_check(
+        "signals",
+        "every_signal_points_to_its_evidence",
+        "Evidence exists in events.",
+        every_signal_points_to_its_evidence,
+    ),
+    day_check(
+        "judge_coverage",
+        "every_session_is_judged_or_says_why_not",
+        "No session is skipped in silence.",
+        every_session_is_judged_or_says_why_not,
+    ),
+    day_check(
+        "cluster_members",
+        "every_signal_is_taken_in",
+        "No signal is lost between detection and discovery.",
+        every_signal_is_taken_in,
+    ),
 ]

@@ -45,5 +45,7 @@ def _merged(defaults: Mapping[str, Any], changes: Mapping[str, Any], where: str)
     result = dict(defaults)
     for key, value in changes.items():
         inner = result.get(key)
-        result[key] = _merged(inner, value, f"{where}.{key}") if isinstance(inner, dict) and isinstance(value, dict) else value
+        result[key] = (
+            _merged(inner, value, f"{where}.{key}") if isinstance(inner, dict) and isinstance(value, dict) else value
+        )
     return result

@@ -88,68 +88,127 @@ def _required(name: str, dtype: pl.DataType, doc: str) -> Column:
     return Column(name, dtype, doc, nullable=False)
 
 
-_THREAD = _required("thread_id", pl.String, "Codex thread (session) id: lowercase UUID for real Codex, any text otherwise.")
+_THREAD = _required(
+    "thread_id", pl.String, "Codex thread (session) id: lowercase UUID for real Codex, any text otherwise."
+)
 _SOURCE = _required("source", pl.String, "Which record of the thread this comes from: `spine` or `rollout`.")
-_RUN = _required("run", pl.Int32, "Process run within the thread, from 0; a resume starts the next one. Turn ids repeat across runs.")
-_TURN = Column("turn_id", pl.String, "Codex's turn id, or a synthetic counter in eras without one. Unique only with thread_id and run.")
+_RUN = _required(
+    "run", pl.Int32, "Process run within the thread, from 0; a resume starts the next one. Turn ids repeat across runs."
+)
+_TURN = Column(
+    "turn_id",
+    pl.String,
+    "Codex's turn id, or a synthetic counter in eras without one. Unique only with thread_id and run.",
+)
 _CALL = Column("call_id", pl.String, "Tool call id as the model gave it. Not globally unique.")
-_SEQ_START = _required("seq_start", pl.Int64, "First record (writer's seq in a spine, 1-based line number in a rollout file).")
+_SEQ_START = _required(
+    "seq_start", pl.Int64, "First record (writer's seq in a spine, 1-based line number in a rollout file)."
+)
 _SEQ_END = _required("seq_end", pl.Int64, "Last record, same numbering as seq_start.")
 _OCCURRED = Column("occurred_at", TIMESTAMP, "When it happened, UTC; null where the era writes no time.")
 
 SPINES = Table(
-    "spines", "day", "The coverage ledger: every session source found, what became of it, every line accounted for.",
+    "spines",
+    "day",
+    "The coverage ledger: every session source found, what became of it, every line accounted for.",
     ("thread_id", "source", "home", "path"),
     (
         _THREAD,
         _SOURCE,
         _required("home", pl.String, "Name of the registered Codex home it was found in."),
         _required("path", pl.String, "Spine directory or rollout file, relative to the home."),
-        _required("status", pl.String, "ingested, active, vanished, quarantined, superseded, partially_superseded or excluded."),
-        Column("reason", pl.String, "Why it has that status, and what to do about it; null when ingested without remark."),
+        _required(
+            "status",
+            pl.String,
+            "ingested, active, vanished, quarantined, superseded, partially_superseded or excluded.",
+        ),
+        Column(
+            "reason", pl.String, "Why it has that status, and what to do about it; null when ingested without remark."
+        ),
         _required("bytes", pl.Int64, "Size on disk of all its files, in bytes (compressed size for .zst)."),
         _required("lines", pl.Int64, "Physical lines = lines_read + lines_skipped + lines_torn."),
         _required("records", pl.Int64, "Rows this source has in `events`."),
-        _required("fingerprint", pl.String, "Hash of names and sizes and times of its files; equal means nothing to read again."),
+        _required(
+            "fingerprint",
+            pl.String,
+            "Hash of names and sizes and times of its files; equal means nothing to read again.",
+        ),
         _required("lines_read", pl.Int64, "Lines decoded and kept as at least one event."),
         _required("lines_skipped", pl.Int64, "Lines counted but not stored, by the reasons in `skipped`."),
         _required("lines_torn", pl.Int64, "Lines that are not valid JSON records (cut off, corrupt)."),
         _required("skipped", pl.String, "JSON object: reason -> lines, summing to lines_skipped."),
-        _required("unknown_kinds", pl.String, "JSON object: record or event kind this version does not know -> lines (they are read and kept)."),
-        _required("notes", pl.String, "JSON list of anomalies worth a look: hash mismatch, seq inversion, missing meta, torn tail, ..."),
+        _required(
+            "unknown_kinds",
+            pl.String,
+            "JSON object: record or event kind this version does not know -> lines (they are read and kept).",
+        ),
+        _required(
+            "notes",
+            pl.String,
+            "JSON list of anomalies worth a look: hash mismatch, seq inversion, missing meta, torn tail, ...",
+        ),
         Column("era", pl.String, "spine_v1, or rollout era A, B, C, D, E (mixed: the newest)."),
         Column("started_at", TIMESTAMP, "Start of the session, which decides its day."),
-        _required("started_from", pl.String, "Where started_at was taken from: metadata, uuid, file_name, record (the first one), file_time."),
+        _required(
+            "started_from",
+            pl.String,
+            "Where started_at was taken from: metadata, uuid, file_name, record (the first one), file_time.",
+        ),
         Column("last_record_at", TIMESTAMP, "Time of the newest record."),
         _required("files", pl.String, "JSON list of {path, bytes, mtime_ns}: the files behind the fingerprint."),
         Column("machine", pl.String, "Name of the machine the home belongs to."),
-        Column("coverage", pl.String, "JSON object comparing spine and rollout of one thread: turns each has, spans taken from the other."),
+        Column(
+            "coverage",
+            pl.String,
+            "JSON object comparing spine and rollout of one thread: turns each has, spans taken from the other.",
+        ),
     ),
 )
 
 EVENTS = Table(
-    "events", "day", "The one normal form: a row per record that matters, whatever the source era, in file order.",
+    "events",
+    "day",
+    "The one normal form: a row per record that matters, whatever the source era, in file order.",
     ("thread_id", "source", "file", "offset", "part"),
     (
-        _THREAD, _SOURCE, _RUN,
+        _THREAD,
+        _SOURCE,
+        _RUN,
         _required("seq", pl.Int64, "Writer's number in a spine; 1-based line number in a rollout file."),
         _required("part", pl.Int32, "0, or the index of a further event made from the same line."),
         _required("ordinal", pl.Int64, "Reading order within the thread, from 0: sort by this."),
         Column("ts", TIMESTAMP, "Record time, UTC."),
-        _required("kind", pl.String, "Record type, or event/op/item tag, after alias folding (codex_formats 1.5, 2.1, 3.1, 4.5)."),
-        _TURN, _CALL,
+        _required(
+            "kind",
+            pl.String,
+            "Record type, or event/op/item tag, after alias folding (codex_formats 1.5, 2.1, 3.1, 4.5).",
+        ),
+        _TURN,
+        _CALL,
         Column("role", pl.String, "user, assistant, developer or system, where the record has one."),
         Column("name", pl.String, "Tool name of a call; server.tool for MCP."),
-        Column("text", pl.String, "The words: message, reasoning summary, or tool output (head and tail kept, middle cut at the configured size)."),
+        Column(
+            "text",
+            pl.String,
+            "The words: message, reasoning summary, or tool output (head and tail kept, middle cut at the configured size).",
+        ),
         Column("command", pl.String, "Command line as a person would read it (script of `bash -lc`)."),
         Column("cwd", pl.String, "Working directory as a plain path."),
         Column("exit_code", pl.Int32, "Process exit code; -1 is Codex's 'did not run', 124 its timeout."),
         Column("duration_ms", pl.Int64, "Duration in milliseconds."),
         Column("success", pl.Boolean, "Success flag where the record states one (patch, MCP, undo)."),
-        Column("decision", pl.String, "Normalised approval decision: approved, approved_for_session, approved_execpolicy_amendment, denied, abort, timed_out, ..."),
+        Column(
+            "decision",
+            pl.String,
+            "Normalised approval decision: approved, approved_for_session, approved_execpolicy_amendment, denied, abort, timed_out, ...",
+        ),
         Column("paths", STRINGS, "Files named by a patch or read/list/search command."),
         Column("tokens", pl.String, "JSON object of total_token_usage for token_count records."),
-        Column("detail", pl.String, "JSON object with the record's further small fields (reason, num_turns, changes, policies, ...); see traces/."),
+        Column(
+            "detail",
+            pl.String,
+            "JSON object with the record's further small fields (reason, num_turns, changes, policies, ...); see traces/.",
+        ),
         _required("payload_bytes", pl.Int64, "Size of the source line in bytes."),
         _required("file", pl.String, "File, relative to the home."),
         _required("offset", pl.Int64, "Byte offset of the line in that file (uncompressed)."),
@@ -157,16 +216,23 @@ EVENTS = Table(
 )
 
 SESSIONS = Table(
-    "sessions", "day", "One row per thread: metadata, totals and how it ended.",
+    "sessions",
+    "day",
+    "One row per thread: metadata, totals and how it ended.",
     ("thread_id",),
     (
-        _THREAD, _SOURCE,
+        _THREAD,
+        _SOURCE,
         Column("machine", pl.String, "Name of the machine the home belongs to."),
         _required("home", pl.String, "Registered Codex home."),
         Column("parent_thread_id", pl.String, "Thread that spawned this sub-agent."),
         Column("forked_from_id", pl.String, "Thread this one was forked from."),
         Column("originator", pl.String, "Client: codex_cli_rs, codex_exec, codex_vscode, ..."),
-        Column("session_source", pl.String, "SessionMeta.source: cli, vscode, exec, mcp, subagent:<kind>, custom:<name>, ..."),
+        Column(
+            "session_source",
+            pl.String,
+            "SessionMeta.source: cli, vscode, exec, mcp, subagent:<kind>, custom:<name>, ...",
+        ),
         Column("cli_version", pl.String, "Codex version."),
         Column("model", pl.String, "Model of the first turn."),
         Column("model_provider", pl.String, "Model provider id."),
@@ -188,7 +254,11 @@ SESSIONS = Table(
         _required("error_count", pl.Int32, "error events."),
         _required("approvals_observable", pl.Boolean, "Whether this source records approval requests at all."),
         _required("human", pl.Boolean, "A person typed at least one message."),
-        _required("excluded", pl.Boolean, "Left out of friction rates (evaluation trial, the platform's own session, machine-driven)."),
+        _required(
+            "excluded",
+            pl.Boolean,
+            "Left out of friction rates (evaluation trial, the platform's own session, machine-driven).",
+        ),
         Column("exclusion_reason", pl.String, "Why it is excluded."),
         _required("is_eval", pl.Boolean, "Session of an evaluation trial."),
         _required("outcome", pl.String, "completed, abandoned, aborted, errored, unknown."),
@@ -202,16 +272,35 @@ SESSIONS = Table(
 )
 
 TURNS = Table(
-    "turns", "day", "One row per message that asks for something (a steering message has a row of its own), with what followed.",
+    "turns",
+    "day",
+    "One row per message that asks for something (a steering message has a row of its own), with what followed.",
     ("thread_id", "run", "seq_start"),
     (
-        _THREAD, _RUN, _TURN, _SEQ_START, _SEQ_END, _OCCURRED,
+        _THREAD,
+        _RUN,
+        _TURN,
+        _SEQ_START,
+        _SEQ_END,
+        _OCCURRED,
         Column("ended_at", TIMESTAMP, "Time of the last record of the turn."),
         _required("turn_index", pl.Int32, "Position within the thread, from 0."),
-        _required("user_message", pl.String, "The user's own words, scaffolding removed; '' for a turn without words (undo, compact, review)."),
+        _required(
+            "user_message",
+            pl.String,
+            "The user's own words, scaffolding removed; '' for a turn without words (undo, compact, review).",
+        ),
         Column("final_message", pl.String, "The agent's last message of the turn."),
-        _required("end_state", pl.String, "completed, aborted, errored, open (no end recorded), unknown (era records no ends)."),
-        Column("abort_reason", pl.String, "interrupted, replaced, review_ended, budget_limited; with approval_abort and shutdown told apart where recorded."),
+        _required(
+            "end_state",
+            pl.String,
+            "completed, aborted, errored, open (no end recorded), unknown (era records no ends).",
+        ),
+        Column(
+            "abort_reason",
+            pl.String,
+            "interrupted, replaced, review_ended, budget_limited; with approval_abort and shutdown told apart where recorded.",
+        ),
         Column("model", pl.String, "Model."),
         Column("approval_policy", pl.String, "untrusted, on-failure, on-request, never, granular."),
         Column("sandbox_policy", pl.String, "read-only, workspace-write, danger-full-access, external-sandbox."),
@@ -231,13 +320,23 @@ TURNS = Table(
 )
 
 TOOL_CALLS = Table(
-    "tool_calls", "day", "One row per tool call: request, approval, execution and result joined.",
+    "tool_calls",
+    "day",
+    "One row per tool call: request, approval, execution and result joined.",
     ("thread_id", "run", "seq_start", "call_id"),
     (
-        _THREAD, _RUN, _TURN,
+        _THREAD,
+        _RUN,
+        _TURN,
         _required("call_id", pl.String, "Tool call id; made from the place where the record has none."),
-        _SEQ_START, _SEQ_END, _OCCURRED,
-        _required("name", pl.String, "shell (any shell tool), apply_patch, update_plan, web_search, mcp:<server>.<tool>, or the tool's own name."),
+        _SEQ_START,
+        _SEQ_END,
+        _OCCURRED,
+        _required(
+            "name",
+            pl.String,
+            "shell (any shell tool), apply_patch, update_plan, web_search, mcp:<server>.<tool>, or the tool's own name.",
+        ),
         Column("tool", pl.String, "The tool name as recorded."),
         Column("command", pl.String, "Command line as a person would read it; for a patch, the files in short."),
         Column("cwd", pl.String, "Working directory."),
@@ -246,7 +345,11 @@ TOOL_CALLS = Table(
         Column("duration_ms", pl.Int64, "Milliseconds."),
         Column("success", pl.Boolean, "Whether the tool worked; null when unknown."),
         _required("status", pl.String, "completed, failed, declined, timed_out, aborted, running, unknown."),
-        Column("approval", pl.String, "approved, approved_for_session, approved_execpolicy_amendment, denied, abort, unanswered, auto; null where approvals cannot be seen."),
+        Column(
+            "approval",
+            pl.String,
+            "approved, approved_for_session, approved_execpolicy_amendment, denied, abort, unanswered, auto; null where approvals cannot be seen.",
+        ),
         _required("approval_requests", pl.Int32, "How often this call asked for approval."),
         _required("ambiguous_approval", pl.Boolean, "The decision could belong to another open request."),
         Column("paths", STRINGS, "Files touched or named."),
@@ -261,7 +364,13 @@ TOOL_CALLS = Table(
 
 _DETECTION_COLUMNS = (
     _required("signal_id", pl.String, "Id of the moment: hash of thread, run, seq_start and category."),
-    _THREAD, _RUN, _TURN, _CALL, _SEQ_START, _SEQ_END, _OCCURRED,
+    _THREAD,
+    _RUN,
+    _TURN,
+    _CALL,
+    _SEQ_START,
+    _SEQ_END,
+    _OCCURRED,
     _required("type", pl.String, "friction or delight."),
     _required("category", pl.String, "Category name of the signal schema, or `novel`."),
     _required("severity", pl.Int32, "1 mild, 2 clear, 3 strong."),
@@ -271,7 +380,11 @@ _DETECTION_COLUMNS = (
     _required("schema_version", pl.String, "Version of the signal schema it was made with."),
     Column("model", pl.String, "Model, for judges that have one."),
     _required("description", pl.String, "One line that a reader who has not seen the session understands; redacted."),
-    _required("evidence", pl.String, "JSON list of {seq, run?, call_id?, quote?}: the records that show it (run only where not the row's own); quotations redacted."),
+    _required(
+        "evidence",
+        pl.String,
+        "JSON list of {seq, run?, call_id?, quote?}: the records that show it (run only where not the row's own); quotations redacted.",
+    ),
 )
 
 
@@ -280,30 +393,42 @@ def _detections(name: str, doc: str) -> Table:
 
 
 MECHANICAL_SIGNALS = _detections("mechanical_signals", "What the rule files found, one row per moment.")
-SEMANTIC_SIGNALS = _detections("semantic_signals", "What the judges found in the user's words and the course of the session.")
+SEMANTIC_SIGNALS = _detections(
+    "semantic_signals", "What the judges found in the user's words and the course of the session."
+)
 DETECTIONS = _detections("detections", "Every detector's finding behind `signals`: one row per signal and detector.")
 
 SIGNALS = Table(
-    "signals", "day", "One row per moment of friction or delight, merged over detectors.",
+    "signals",
+    "day",
+    "One row per moment of friction or delight, merged over detectors.",
     ("signal_id",),
-    _DETECTION_COLUMNS + (
-        _required("detectors", STRINGS, "All detectors that found it."),
-    ),
+    _DETECTION_COLUMNS + (_required("detectors", STRINGS, "All detectors that found it."),),
 )
 
 JUDGE_COVERAGE = Table(
-    "judge_coverage", "day", "Which session was judged by which judge, and if not, why not. Never a finding, nor the absence of one.",
+    "judge_coverage",
+    "day",
+    "Which session was judged by which judge, and if not, why not. Never a finding, nor the absence of one.",
     ("thread_id", "detector"),
     (
         _THREAD,
         _required("detector", pl.String, "local_judge or llm_judge."),
         _required("detector_version", pl.String, "Version of the judge."),
         _required("schema_version", pl.String, "Version of the signal schema used."),
-        _required("status", pl.String, "judged, active (not quiet yet), pending_batch, deferred (budget), failed, excluded, nothing_to_judge."),
+        _required(
+            "status",
+            pl.String,
+            "judged, active (not quiet yet), pending_batch, deferred (budget), failed, excluded, nothing_to_judge.",
+        ),
         Column("reason", pl.String, "Why, in words."),
         _required("findings", pl.Int32, "Findings kept."),
         _required("rejected", pl.Int32, "Findings rejected because their turn or quotation does not exist."),
-        _required("calls", pl.Int32, "Model calls made for this row in the run that wrote it (0 when answered from the cache)."),
+        _required(
+            "calls",
+            pl.Int32,
+            "Model calls made for this row in the run that wrote it (0 when answered from the cache).",
+        ),
         Column("input_tokens", pl.Int64, "Tokens sent."),
         Column("output_tokens", pl.Int64, "Tokens received."),
         Column("cost_usd", pl.Float64, "Cost of the answer when it was bought."),
@@ -312,7 +437,9 @@ JUDGE_COVERAGE = Table(
 )
 
 CLUSTERS = Table(
-    "clusters", "day", "The state of every cluster as of the day. A cluster keeps its id as it grows.",
+    "clusters",
+    "day",
+    "The state of every cluster as of the day. A cluster keeps its id as it grows.",
     ("dt", "cluster_id"),
     (
         _required("dt", pl.Date, "The day whose state this is."),
@@ -336,7 +463,9 @@ CLUSTERS = Table(
         _required("exemplar_ids", STRINGS, "Signals nearest to the centre."),
         _required("counterexample_ids", STRINGS, "Nearest signals that are not members."),
         _required("facets", pl.String, "JSON: what differs from the rest, with counts."),
-        _required("trend", pl.String, "JSON list of the members' signals per partition day over the last days, newest last."),
+        _required(
+            "trend", pl.String, "JSON list of the members' signals per partition day over the last days, newest last."
+        ),
         _required("cohesion", pl.Float64, "Mean cosine of members to the centre."),
         _required("action", pl.String, "create_ticket, expand_eval_coverage, investigate, monitor."),
         _required("action_reason", pl.String, "Why that action."),
@@ -345,7 +474,9 @@ CLUSTERS = Table(
 )
 
 CLUSTER_MEMBERS = Table(
-    "cluster_members", "day", "Which signal belongs to which cluster as of the day; cluster_id null while it belongs to none.",
+    "cluster_members",
+    "day",
+    "Which signal belongs to which cluster as of the day; cluster_id null while it belongs to none.",
     ("dt", "signal_id"),
     (
         _required("dt", pl.Date, "The day whose state this is."),
@@ -360,7 +491,9 @@ CLUSTER_MEMBERS = Table(
 )
 
 CLUSTER_EVENTS = Table(
-    "cluster_events", "day", "What happened to clusters on the day: births, merges, splits, dissolutions, with parents.",
+    "cluster_events",
+    "day",
+    "What happened to clusters on the day: births, merges, splits, dissolutions, with parents.",
     ("dt", "kind", "cluster_id", "other_id"),
     (
         _required("dt", pl.Date, "Day of the event."),
@@ -373,7 +506,9 @@ CLUSTER_EVENTS = Table(
 )
 
 SCHEMA_PROPOSALS = Table(
-    "schema_proposals", "day", "Categories proposed for clusters that no category explains.",
+    "schema_proposals",
+    "day",
+    "Categories proposed for clusters that no category explains.",
     ("dt", "proposal_id"),
     (
         _required("dt", pl.Date, "The day whose state this is."),
@@ -401,7 +536,9 @@ SCHEMA_PROPOSALS = Table(
 )
 
 HARBOR_DATASETS = Table(
-    "harbor_datasets", "cluster", "One row per candidate task of a cluster, whatever became of it: the distillation funnel.",
+    "harbor_datasets",
+    "cluster",
+    "One row per candidate task of a cluster, whatever became of it: the distillation funnel.",
     ("cluster_id", "candidate_id"),
     (
         _required("cluster_id", pl.String, "Cluster id or adhoc-<hash>."),
@@ -430,15 +567,25 @@ HARBOR_DATASETS = Table(
 )
 
 TASK_VALIDATIONS = Table(
-    "task_validations", "cluster", "Proof per task: what each real run scored, and the verdict.",
+    "task_validations",
+    "cluster",
+    "Proof per task: what each real run scored, and the verdict.",
     ("cluster_id", "candidate_id", "check", "attempt"),
     (
         _required("cluster_id", pl.String, "Cluster."),
         _required("candidate_id", pl.String, "Candidate task."),
         _required("digest", pl.String, "Task digest that was run."),
-        _required("check", pl.String, "verdict, nop, oracle, repeat, or an attack: empty, drop_hunk_N, wrong_value, touch_markers, early_exit, edit_tests."),
+        _required(
+            "check",
+            pl.String,
+            "verdict, nop, oracle, repeat, or an attack: empty, drop_hunk_N, wrong_value, touch_markers, early_exit, edit_tests.",
+        ),
         _required("attempt", pl.Int32, "From 0."),
-        _required("status", pl.String, "For `verdict`: validated, needs_review, rejected, unvalidated. Else: passed, failed, error."),
+        _required(
+            "status",
+            pl.String,
+            "For `verdict`: validated, needs_review, rejected, unvalidated. Else: passed, failed, error.",
+        ),
         _required("reason", pl.String, "Why, in words."),
         Column("reward", pl.Float64, "Reward."),
         Column("expected", pl.Float64, "Reward that the check demands."),
@@ -450,7 +597,9 @@ TASK_VALIDATIONS = Table(
 )
 
 EVAL_RUNS = Table(
-    "eval_runs", "cluster", "One row per Harbor trial.",
+    "eval_runs",
+    "cluster",
+    "One row per Harbor trial.",
     ("eval_id",),
     (
         _required("eval_id", pl.String, "Hash of job and trial ids."),
@@ -471,14 +620,20 @@ EVAL_RUNS = Table(
         Column("duration_s", pl.Float64, "Seconds."),
         Column("tokens", pl.Int64, "Input + output tokens."),
         Column("cost_usd", pl.Float64, "Cost."),
-        Column("end_state", pl.String, "Hash of the final file state where known: flakiness shows as one state, two rewards."),
+        Column(
+            "end_state",
+            pl.String,
+            "Hash of the final file state where known: flakiness shows as one state, two rewards.",
+        ),
         _required("job_dir", pl.String, "Harbor job directory."),
         _required("trial", pl.String, "Trial name."),
     ),
 )
 
 TRIAL_SIGNALS = Table(
-    "trial_signals", "cluster", "What the mechanical detectors found in the Codex sessions of evaluation trials.",
+    "trial_signals",
+    "cluster",
+    "What the mechanical detectors found in the Codex sessions of evaluation trials.",
     ("eval_id", "category"),
     (
         _required("eval_id", pl.String, "Trial."),
@@ -490,7 +645,9 @@ TRIAL_SIGNALS = Table(
 )
 
 REGRESSIONS = Table(
-    "regressions", "cluster", "Paired comparisons of two arms with their statistics.",
+    "regressions",
+    "cluster",
+    "Paired comparisons of two arms with their statistics.",
     ("cluster_id", "dataset", "baseline_arm", "candidate_arm", "endpoint"),
     (
         _required("cluster_id", pl.String, "Cluster."),
@@ -505,7 +662,11 @@ REGRESSIONS = Table(
         Column("interval_high", pl.Float64, "95 % interval."),
         Column("p_value", pl.Float64, "Before correction."),
         Column("p_adjusted", pl.Float64, "After correction for many comparisons."),
-        Column("minimum_detectable_effect", pl.Float64, "Difference that this many tasks and repeats could have shown with power 0.8."),
+        Column(
+            "minimum_detectable_effect",
+            pl.Float64,
+            "Difference that this many tasks and repeats could have shown with power 0.8.",
+        ),
         _required("tasks", pl.Int32, "Paired tasks."),
         _required("repeats", pl.Float64, "Mean repeats per task and arm."),
         _required("excluded_infrastructure", pl.Int32, "Trials left out as infrastructure failures."),
@@ -514,14 +675,20 @@ REGRESSIONS = Table(
 )
 
 TICKETS = Table(
-    "tickets", "cluster", "One row per ticket as of its newest life event (a fold over the append-only log).",
+    "tickets",
+    "cluster",
+    "One row per ticket as of its newest life event (a fold over the append-only log).",
     ("ticket_id",),
     (
         _required("ticket_id", pl.String, "tkt_<hash of the fingerprint>."),
         _required("cluster_id", pl.String, "Cluster it is about now."),
         _required("fingerprint", pl.String, "Cluster lineage root: the same problem updates its ticket."),
         _required("title", pl.String, "Title."),
-        _required("status", pl.String, "new, escalating, fixing, verified, regressed, ignored, merged (into another ticket), not_opened."),
+        _required(
+            "status",
+            pl.String,
+            "new, escalating, fixing, verified, regressed, ignored, merged (into another ticket), not_opened.",
+        ),
         _required("reason", pl.String, "Why it has that status."),
         _required("priority", pl.String, "P0 to P3."),
         _required("labels", STRINGS, "Labels."),
@@ -536,7 +703,9 @@ TICKETS = Table(
 )
 
 DAILY_REPORT = Table(
-    "daily_report", "day", "The numbers of the day's report and where the page is.",
+    "daily_report",
+    "day",
+    "The numbers of the day's report and where the page is.",
     ("dt",),
     (
         _required("dt", pl.Date, "Day."),
@@ -552,24 +721,36 @@ DAILY_REPORT = Table(
 )
 
 CLUSTER_REGISTRY = Table(
-    "cluster_registry", "none", "Every cluster ever seen in its newest state, with the fingerprint that decides what to refresh.",
+    "cluster_registry",
+    "none",
+    "Every cluster ever seen in its newest state, with the fingerprint that decides what to refresh.",
     ("cluster_id",),
     (
         _required("cluster_id", pl.String, "Cluster."),
         _required("heir_id", pl.String, "Itself, or the live cluster that a merge led to."),
-        _required("lineage_root", pl.String, "Identity of the problem: itself, or the heir of its merges; a split child is a problem of its own."),
+        _required(
+            "lineage_root",
+            pl.String,
+            "Identity of the problem: itself, or the heir of its merges; a split child is a problem of its own.",
+        ),
         _required("type", pl.String, "friction or delight."),
         _required("label", pl.String, "Label."),
         _required("status", pl.String, "live, merged, dissolved."),
         _required("size", pl.Int32, "Members."),
         _required("action", pl.String, "Recommended action."),
-        _required("fingerprint", pl.String, "Hash of members, status and action: a change means the per-cluster assets are stale."),
+        _required(
+            "fingerprint",
+            pl.String,
+            "Hash of members, status and action: a change means the per-cluster assets are stale.",
+        ),
         _required("as_of", pl.Date, "Day of the newest state."),
     ),
 )
 
 SCORECARD = Table(
-    "scorecard", "none", "Precision and recall of each detector per category on labelled data, with intervals and a baseline.",
+    "scorecard",
+    "none",
+    "Precision and recall of each detector per category on labelled data, with intervals and a baseline.",
     ("truth", "detector", "category", "language", "matching"),
     (
         _required("truth", pl.String, "planted_fixtures, gold_dev, gold_planted_even, gold_planted_odd, reviewed."),
@@ -594,7 +775,9 @@ SCORECARD = Table(
 )
 
 TRENDS = Table(
-    "trends", "none", "Rates per day with intervals, over sessions in which the category could be seen.",
+    "trends",
+    "none",
+    "Rates per day with intervals, over sessions in which the category could be seen.",
     ("dt", "kind", "name", "cli_version", "model"),
     (
         _required("dt", pl.Date, "Day the moment occurred on."),
@@ -615,8 +798,29 @@ TRENDS = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        SPINES, EVENTS, SESSIONS, TURNS, TOOL_CALLS, MECHANICAL_SIGNALS, SEMANTIC_SIGNALS, JUDGE_COVERAGE, DETECTIONS, SIGNALS,
-        CLUSTERS, CLUSTER_MEMBERS, CLUSTER_EVENTS, SCHEMA_PROPOSALS, CLUSTER_REGISTRY, HARBOR_DATASETS, TASK_VALIDATIONS,
-        EVAL_RUNS, TRIAL_SIGNALS, REGRESSIONS, TICKETS, DAILY_REPORT, SCORECARD, TRENDS,
+        SPINES,
+        EVENTS,
+        SESSIONS,
+        TURNS,
+        TOOL_CALLS,
+        MECHANICAL_SIGNALS,
+        SEMANTIC_SIGNALS,
+        JUDGE_COVERAGE,
+        DETECTIONS,
+        SIGNALS,
+        CLUSTERS,
+        CLUSTER_MEMBERS,
+        CLUSTER_EVENTS,
+        SCHEMA_PROPOSALS,
+        CLUSTER_REGISTRY,
+        HARBOR_DATASETS,
+        TASK_VALIDATIONS,
+        EVAL_RUNS,
+        TRIAL_SIGNALS,
+        REGRESSIONS,
+        TICKETS,
+        DAILY_REPORT,
+        SCORECARD,
+        TRENDS,
     )
 }

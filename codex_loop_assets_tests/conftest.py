@@ -40,17 +40,37 @@ def write_rollout(root: Path, day: str, number: int, messages: list[str], *, mti
     thread = f"019c0000-0000-7000-8000-{number:012d}"
     path = root / "sessions" / day.replace("-", "/") / f"rollout-{day}T10-00-00-{thread}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    meta = {"id": thread, "timestamp": f"{day}T10:00:00.000Z", "cwd": "/home/ann/app", "originator": "codex_cli_rs", "cli_version": "0.80.0", "source": "cli"}
+    meta = {
+        "id": thread,
+        "timestamp": f"{day}T10:00:00.000Z",
+        "cwd": "/home/ann/app",
+        "originator": "codex_cli_rs",
+        "cli_version": "0.80.0",
+        "source": "cli",
+    }
     lines = [("session_meta", meta)]
     for index, message in enumerate(messages):
         lines.append(("event_msg", {"type": "user_message", "message": message, "images": []}))
         if index == 0:
             call = f"call_{number}"
-            lines.append(("response_item", {"type": "function_call", "name": "shell_command", "arguments": json.dumps({"command": "make build"}), "call_id": call}))
+            lines.append(
+                (
+                    "response_item",
+                    {
+                        "type": "function_call",
+                        "name": "shell_command",
+                        "arguments": json.dumps({"command": "make build"}),
+                        "call_id": call,
+                    },
+                )
+            )
             output = "Exit code: 2\nWall time: 0.4 seconds\nOutput:\nmake: *** [build] Error 1\n"
             lines.append(("response_item", {"type": "function_call_output", "call_id": call, "output": output}))
         lines.append(("event_msg", {"type": "agent_message", "message": "Done."}))
-    stamped = [{"timestamp": f"{day}T10:00:{second:02d}.000Z", "type": kind, "payload": payload} for second, (kind, payload) in enumerate(lines)]
+    stamped = [
+        {"timestamp": f"{day}T10:00:{second:02d}.000Z", "type": kind, "payload": payload}
+        for second, (kind, payload) in enumerate(lines)
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in stamped), encoding="utf-8")
     os.utime(path, (mtime, mtime))
     return path

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from codex_loop_assets.canon import everything
 from codex_loop_assets.assets.policy import DAILY, store, table_spec
+from codex_loop_assets.canon import everything
 from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import HomeResource
 
@@ -25,7 +25,12 @@ def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
         store(context, codex, "turns", day, built.turns, inputs(codex.lake, "turns", day))
         store(context, codex, "tool_calls", day, built.tool_calls, inputs(codex.lake, "tool_calls", day))
         store(
-            context, codex, "sessions", day, built.sessions, inputs(codex.lake, "sessions", day),
+            context,
+            codex,
+            "sessions",
+            day,
+            built.sessions,
+            inputs(codex.lake, "sessions", day),
             human_sessions=int(built.sessions["human"].sum()),
             outcomes=dict(built.sessions.group_by("outcome").len().sort("outcome").iter_rows()),
         )

@@ -35,7 +35,11 @@ def clusters(context: dg.AssetExecutionContext, home: HomeResource):
             store(context, codex, "cluster_members", day, state.members)
             live = state.clusters.filter(state.clusters["status"] == "live")
             store(
-                context, codex, "clusters", day, state.clusters,
+                context,
+                codex,
+                "clusters",
+                day,
+                state.clusters,
                 live_clusters=live.height,
                 arrivals=int((state.members["arrived"] == state.day).sum()),
                 events=dict(state.events.group_by("kind").len().iter_rows()),

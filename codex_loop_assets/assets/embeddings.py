@@ -34,14 +34,27 @@ def session_embeddings(context: dg.AssetExecutionContext, home: HomeResource) ->
 
 
 def embed(
-    context: dg.AssetExecutionContext, home: Home, asset: str, collection: str, day: str, texts: dict[str, str], embedder: Embedder
+    context: dg.AssetExecutionContext,
+    home: Home,
+    asset: str,
+    collection: str,
+    day: str,
+    texts: dict[str, str],
+    embedder: Embedder,
 ) -> None:
     """Bring one day of a collection up to date and describe what was embedded, reused and deferred."""
     report = VectorStore(home.vectors_path).embed_day(collection, date.fromisoformat(day), texts, embedder)
     describe(
-        context, asset, day,
+        context,
+        asset,
+        day,
         {
-            "rows": report.total - report.deferred, "embedded": report.embedded, "reused": report.reused + report.unchanged,
-            "deferred": report.deferred, "tokens": report.tokens, "cost_usd": report.cost_usd, "space": space_of(embedder),
+            "rows": report.total - report.deferred,
+            "embedded": report.embedded,
+            "reused": report.reused + report.unchanged,
+            "deferred": report.deferred,
+            "tokens": report.tokens,
+            "cost_usd": report.cost_usd,
+            "space": space_of(embedder),
         },
     )

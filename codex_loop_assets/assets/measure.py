@@ -16,15 +16,35 @@ from codex_loop_assets.resources.registry import members_of
 from codex_loop_assets.resources.schema import current_schema
 
 
-@dg.multi_asset(name="eval_runs", specs=[table_spec("eval_runs", "measure", ["harbor_datasets"], kinds={"parquet", "docker"})], **PER_CLUSTER)
+@dg.multi_asset(
+    name="eval_runs",
+    specs=[table_spec("eval_runs", "measure", ["harbor_datasets"], kinds={"parquet", "docker"})],
+    **PER_CLUSTER,
+)
 def eval_runs(context: dg.AssetExecutionContext, home: HomeResource):
     """Fold the cluster's Harbor job folders into one row per trial."""
     codex = home.home
     for cluster_id in context.partition_keys:
         records, labels = jobs.trials(codex, cluster_id)
-        rows = eval_rows(records, cluster_id, cluster_id, dataset_digest=dataset_digest(codex, cluster_id), labels=labels, settings=codex.section("measure"))
+        rows = eval_rows(
+            records,
+            cluster_id,
+            cluster_id,
+            dataset_digest=dataset_digest(codex, cluster_id),
+            labels=labels,
+            settings=codex.section("measure"),
+        )
         errors = dict(rows.drop_nulls("error_class").group_by("error_class").len().iter_rows())
-        store(context, codex, "eval_runs", cluster_id, rows, arms=rows["arm"].unique().sort().to_list(), errors=errors, cost_usd=float(rows["cost_usd"].sum() or 0))
+        store(
+            context,
+            codex,
+            "eval_runs",
+            cluster_id,
+            rows,
+            arms=rows["arm"].unique().sort().to_list(),
+            errors=errors,
+            cost_usd=float(rows["cost_usd"].sum() or 0),
+        )
 
 
 @dg.multi_asset(name="trial_signals", specs=[table_spec("trial_signals", "measure", ["eval_runs"])], **PER_CLUSTER)
@@ -34,26 +54,40 @@ def trial_signals(context: dg.AssetExecutionContext, home: HomeResource):
     for cluster_id in context.partition_keys:
         records = {record.result["trial_name"]: record for record in jobs.trials(codex, cluster_id)[0]}
         runs = codex.lake.read("eval_runs", cluster_id)
-        sessions = {row["eval_id"]: jobs.trial_canon(codex, records[row["trial"]]) for row in runs.iter_rows(named=True) if row["trial"] in records}
+        sessions = {
+            row["eval_id"]: jobs.trial_canon(codex, records[row["trial"]])
+            for row in runs.iter_rows(named=True)
+            if row["trial"] in records
+        }
         rows = trial_signal_rows(cluster_id, sessions, categories_of(codex, cluster_id), current_schema(codex))
         store(context, codex, "trial_signals", cluster_id, rows, observable=int(rows["observable"].sum()))
 
 
-@dg.multi_asset(name="regressions", specs=[table_spec("regressions", "measure", ["eval_runs", "trial_signals"])], **PER_CLUSTER)
+@dg.multi_asset(
+    name="regressions", specs=[table_spec("regressions", "measure", ["eval_runs", "trial_signals"])], **PER_CLUSTER
+)
 def regressions(context: dg.AssetExecutionContext, home: HomeResource):
     """Compare each later arm with the first one run on the cluster, by reward and by the originating friction."""
     codex = home.home
     for cluster_id in context.partition_keys:
         runs, seen = codex.lake.read("eval_runs", cluster_id), codex.lake.read("trial_signals", cluster_id)
-        rows = compare(runs, comparisons(cluster_id, runs, categories_of(codex, cluster_id)), seen, codex.section("measure"))
-        store(context, codex, "regressions", cluster_id, rows, verdicts=dict(rows.group_by("verdict").len().iter_rows()))
+        rows = compare(
+            runs, comparisons(cluster_id, runs, categories_of(codex, cluster_id)), seen, codex.section("measure")
+        )
+        store(
+            context, codex, "regressions", cluster_id, rows, verdicts=dict(rows.group_by("verdict").len().iter_rows())
+        )
 
 
 def comparisons(cluster_id: str, runs: pl.DataFrame, categories: list[str]) -> list[Comparison]:
     """Every later arm against the one whose first trial started earliest."""
-    order = runs.group_by("arm").agg(pl.col("started_at").min()).sort("started_at", "arm", nulls_last=True)["arm"].to_list()
+    order = (
+        runs.group_by("arm").agg(pl.col("started_at").min()).sort("started_at", "arm", nulls_last=True)["arm"].to_list()
+    )
     return [
-        Comparison(cluster_id, cluster_id, order[0], arm, endpoint) for arm in order[1:] for endpoint in ("reward", *categories)
+        Comparison(cluster_id, cluster_id, order[0], arm, endpoint)
+        for arm in order[1:]
+        for endpoint in ("reward", *categories)
     ]
 
 

@@ -11,7 +11,13 @@ from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets.resources.vectors import SIGNALS, VectorStore
 
-_DEPS = ["clusters", "cluster_members", "signals", "signal_schema", dg.AssetDep("schema_proposals", partition_mapping=DAY_BEFORE)]
+_DEPS = [
+    "clusters",
+    "cluster_members",
+    "signals",
+    "signal_schema",
+    dg.AssetDep("schema_proposals", partition_mapping=DAY_BEFORE),
+]
 
 
 @dg.multi_asset(name="schema_proposals", specs=[table_spec("schema_proposals", "discovery", _DEPS)], **DAILY)
@@ -33,5 +39,16 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             settings["proposals"],
         )
         open_ones = frame.filter(frame["status"] == "open")
-        names = "\n".join(f"- `{row['proposal_id']}` {row['name']} ({row['sample_count']} signals)" for row in open_ones.iter_rows(named=True))
-        store(context, codex, "schema_proposals", day, frame, open_proposals=open_ones.height, open=dg.MetadataValue.md(names or "none"))
+        names = "\n".join(
+            f"- `{row['proposal_id']}` {row['name']} ({row['sample_count']} signals)"
+            for row in open_ones.iter_rows(named=True)
+        )
+        store(
+            context,
+            codex,
+            "schema_proposals",
+            day,
+            frame,
+            open_proposals=open_ones.height,
+            open=dg.MetadataValue.md(names or "none"),
+        )

@@ -9,7 +9,10 @@ from codex_loop_assets.partitions import clusters
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.tables import TABLES
 
-_DEPS = [dg.AssetDep("clusters", partition_mapping=dg.AllPartitionMapping()), dg.AssetDep("cluster_members", partition_mapping=dg.AllPartitionMapping())]
+_DEPS = [
+    dg.AssetDep("clusters", partition_mapping=dg.AllPartitionMapping()),
+    dg.AssetDep("cluster_members", partition_mapping=dg.AllPartitionMapping()),
+]
 
 
 @dg.multi_asset(name="cluster_registry", specs=[table_spec("cluster_registry", "discovery", _DEPS)])

@@ -23,6 +23,12 @@ def daily_report(context: dg.AssetExecutionContext, home: HomeResource):
         path = write_text(codex.root / row["path"], html)
         numbers = {key: value for key, value in row.items() if key not in ("dt", "path")}
         store(
-            context, codex, "daily_report", day, TABLES["daily_report"].frame([row]),
-            page=dg.MetadataValue.path(path), open_page=dg.MetadataValue.url(path.as_uri()), **numbers,
+            context,
+            codex,
+            "daily_report",
+            day,
+            TABLES["daily_report"].frame([row]),
+            page=dg.MetadataValue.path(path),
+            open_page=dg.MetadataValue.url(path.as_uri()),
+            **numbers,
         )

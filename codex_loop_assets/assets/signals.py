@@ -36,7 +36,12 @@ def mechanical_signals(context: dg.AssetExecutionContext, config: DetectionConfi
         schema = schema_for(codex, day, reschema=config.reschema)
         found = detect(canon_tables(codex, day), schema, codex.section("rules"))
         store(
-            context, codex, "mechanical_signals", day, found, inputs(codex.lake, "mechanical_signals", day),
+            context,
+            codex,
+            "mechanical_signals",
+            day,
+            found,
+            inputs(codex.lake, "mechanical_signals", day),
             categories=dict(found.group_by("category").len().sort("category").iter_rows()),
             schema_version=schema.version,
         )
@@ -59,9 +64,22 @@ def semantic_signals(context: dg.AssetExecutionContext, config: DetectionConfig,
         observe_schema(context, schema)
         found, coverage = judge_day(canon_tables(codex, day), schema, judge, clock.now(), codex.section("judges"))
         made_from = inputs(codex.lake, "semantic_signals", day)
-        store(context, codex, "semantic_signals", day, found, made_from, detector=judge.name, schema_version=schema.version)
         store(
-            context, codex, "judge_coverage", day, coverage,
+            context,
+            codex,
+            "semantic_signals",
+            day,
+            found,
+            made_from,
+            detector=judge.name,
+            schema_version=schema.version,
+        )
+        store(
+            context,
+            codex,
+            "judge_coverage",
+            day,
+            coverage,
             statuses=dict(coverage.group_by("status").len().sort("status").iter_rows()),
             **cost_summary(coverage, found),
         )
@@ -81,12 +99,19 @@ def signals(context: dg.AssetExecutionContext, home: HomeResource):
     for day in context.partition_keys:
         lake = codex.lake
         merged, detections = merge(
-            lake.read("mechanical_signals", day), lake.read("semantic_signals", day), schema_for(codex, day, reschema=False)
+            lake.read("mechanical_signals", day),
+            lake.read("semantic_signals", day),
+            schema_for(codex, day, reschema=False),
         )
         store(context, codex, "detections", day, detections)
         by_type = dict(merged.group_by("type").len().iter_rows())
         store(
-            context, codex, "signals", day, merged, inputs(lake, "signals", day),
+            context,
+            codex,
+            "signals",
+            day,
+            merged,
+            inputs(lake, "signals", day),
             friction=by_type.get("friction", 0),
             delight=by_type.get("delight", 0),
         )
@@ -100,7 +125,9 @@ def canon_tables(home: Home, day: str) -> CanonTables:
 def observe_schema(context: dg.AssetExecutionContext, schema: SignalSchema) -> None:
     """Record the schema version that detection used as an observation of the external asset `signal_schema`."""
     context.log_event(
-        dg.AssetObservation("signal_schema", metadata={"categories": len(schema.active())}, tags={"dagster/data_version": schema.version})
+        dg.AssetObservation(
+            "signal_schema",
+            metadata={"categories": len(schema.active())},
+            tags={"dagster/data_version": schema.version},
+        )
     )
-
-

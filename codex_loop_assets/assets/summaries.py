@@ -5,15 +5,23 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from codex_loop_assets import clock
 from codex_loop_assets.assets.policy import OWNERS, describe, store, table_spec
+from codex_loop_assets.assets.signals import CANON
+from codex_loop_assets.loop import append_log
+from codex_loop_assets.loop.review import Verdict, scorecard_rows
 from codex_loop_assets.loop.site import build as build_site
 from codex_loop_assets.measure import trends as rates
-from codex_loop_assets.measure.scorecard import scorecard as score
 from codex_loop_assets.measure.gold import fixture_truth
+from codex_loop_assets.measure.scorecard import scorecard as score
+from codex_loop_assets.measure.truth import Truth
 from codex_loop_assets.resources.files import replace_folder
-from codex_loop_assets.resources.homes import HomeResource
+from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.report_inputs import exposure, report_inputs
 from codex_loop_assets.resources.schema import current_schema
+from codex_loop_assets.signals.judges.baseline import RegexBaseline
+from codex_loop_assets.signals.judges.run import judge_day
+from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.tables import TABLES
 
 
@@ -23,13 +31,19 @@ def _every_day(*assets: str) -> list[dg.AssetDep]:
 
 @dg.multi_asset(name="scorecard", specs=[table_spec("scorecard", "report", _every_day("detections", "turns"))])
 def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
-    """Score every detector on the labelled data that the home names (`truth` in config.toml); empty where there is none."""
+    """Score every detector on the labelled data that the home names (`truth` in config.toml), with a regex baseline beside the
+    judges, and on what people have reviewed; empty where there is neither."""
     codex = home.home
     labels = codex.overrides().get("home", {}).get("truth")
-    frame = TABLES["scorecard"].empty()
+    bars = codex.section("scorecard")["bars"]
+    reviews = [Verdict.from_dict(line) for line in append_log.read(codex.root / "reviews.jsonl")]
+    frames = [scorecard_rows(reviews, codex.lake.read("signals"), bars["all"])]
     if labels:
-        frame = score(fixture_truth(Path(labels)), codex.lake.read("detections"), codex.lake.read("turns"))
-    overall = frame.filter((pl.col("category") == "any_friction") & (pl.col("language") == "all") & (pl.col("matching") == "exact"))
+        frames += planted_scores(codex, fixture_truth(Path(labels)))
+    frame = pl.concat([TABLES["scorecard"].conform(part) for part in frames])
+    overall = frame.filter(
+        (pl.col("category") == "any_friction") & (pl.col("language") == "all") & (pl.col("matching") == "exact")
+    )
     numbers = {
         f"{row['detector']}_friction_{measure}": row[measure]
         for row in overall.iter_rows(named=True)
@@ -38,8 +52,22 @@ def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
     store(context, codex, "scorecard", None, frame, labels=labels, **numbers)
 
 
+def planted_scores(home: Home, truth: Truth) -> list[pl.DataFrame]:
+    """Rows of `scorecard` for the detectors' findings, and for the baseline's over the same sessions."""
+    lake = home.lake
+    turns = lake.read("turns")
+    tables = CanonTables(**{table: lake.read(table) for table in CANON})
+    baseline = RegexBaseline()
+    guessed, _ = judge_day(tables, current_schema(home), baseline, clock.now(), home.section("judges"))
+    beside = score(truth, guessed, turns, detectors=[baseline.name])
+    return [score(truth, lake.read("detections"), turns), beside.filter(pl.col("detector") == baseline.name)]
+
+
 @dg.multi_asset(
-    name="trends", specs=[table_spec("trends", "report", _every_day("signals", "sessions", "spines", "judge_coverage", "cluster_members"))]
+    name="trends",
+    specs=[
+        table_spec("trends", "report", _every_day("signals", "sessions", "spines", "judge_coverage", "cluster_members"))
+    ],
 )
 def trends(context: dg.AssetExecutionContext, home: HomeResource):
     """Rates per day with intervals, over the sessions in which each thing could be seen."""
@@ -55,7 +83,7 @@ def trends(context: dg.AssetExecutionContext, home: HomeResource):
         lake.read("judge_coverage"),
         lake.read("cluster_members", states[-1:]),
     )
-    settled = frame.filter(pl.col("settled"))["dt"].max()
+    settled = rates.settled_through(frame)
     store(context, codex, "trends", None, frame, settled_through=str(settled) if settled else None)
 
 
@@ -71,4 +99,6 @@ def site(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     pages = build_site(report_inputs(codex))
     folder = codex.root / "reports" / "site"
     replace_folder(folder, pages)
-    describe(context, "site", None, {"pages": len(pages), "index": dg.MetadataValue.url((folder / "index.html").as_uri())})
+    describe(
+        context, "site", None, {"pages": len(pages), "index": dg.MetadataValue.url((folder / "index.html").as_uri())}
+    )

@@ -1,6 +1,6 @@
 """harbor_datasets and task_validations: a cluster's signals become Harbor tasks, and real runs prove them or not."""
 
-from datetime import date
+from datetime import timedelta
 
 import dagster as dg
 import polars as pl
@@ -8,11 +8,13 @@ import polars as pl
 from codex_loop_assets import clock
 from codex_loop_assets.assets.policy import PER_CLUSTER, store, table_spec
 from codex_loop_assets.distill.distil import distil_cluster
+from codex_loop_assets.distill.funnel import funnel
 from codex_loop_assets.distill.validate import validate
 from codex_loop_assets.resources import harbor
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.registry import fingerprint_of, members_of
 from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.tables import TABLES
 
 
 @dg.multi_asset(
@@ -23,23 +25,31 @@ from codex_loop_assets.signals.model import CanonTables
 def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
     """Distil each cluster's signals into Harbor tasks; what came of every signal is a row."""
     codex = home.home
-    registry = codex.lake.read("cluster_registry")
+    registry, settings = codex.lake.read("cluster_registry"), codex.section("distill")
     for cluster_id in context.partition_keys:
         signals = members_of(codex.lake, cluster_id)
+        canon = canon_of(codex, signals, settings["later_session_days"])
         rows = distil_cluster(
             cluster_id,
             signals.drop("dt"),
-            canon_of(codex, signals),
+            canon,
             codex.repositories(),
             codex.root,
-            codex.section("distill"),
+            settings,
             clock.now(),
+            signals=codex.lake.read("signals").join(canon.sessions.select("thread_id"), on="thread_id", how="semi"),
             codex_homes={known.name: known.path for known in codex.codex_homes()},
         )
-        stages = dict(rows.group_by("stage").len().sort("stage").iter_rows())
+        reached = funnel(rows, TABLES["task_validations"].empty()).lines()
         store(
-            context, codex, "harbor_datasets", cluster_id, rows, {"cluster_registry": fingerprint_of(registry, cluster_id)},
-            signals=signals.height, funnel=stages,
+            context,
+            codex,
+            "harbor_datasets",
+            cluster_id,
+            rows,
+            {"cluster_registry": fingerprint_of(registry, cluster_id)},
+            signals=signals.height,
+            funnel=dg.MetadataValue.md("\n".join(f"- {line}" for line in reached)),
         )
 
 
@@ -55,18 +65,31 @@ def task_validations(context: dg.AssetExecutionContext, home: HomeResource):
     runner, problem = harbor.find(), harbor.engine_problem()
     for cluster_id in context.partition_keys:
         rows = validate(
-            codex.lake.read("harbor_datasets", cluster_id), codex.root, settings, runner, problem,
+            codex.lake.read("harbor_datasets", cluster_id),
+            codex.root,
+            settings,
+            runner,
+            problem,
             codex.lake.read("task_validations", cluster_id),
         )
         verdicts = rows.filter(pl.col("check") == "verdict")
         store(
-            context, codex, "task_validations", cluster_id, rows,
+            context,
+            codex,
+            "task_validations",
+            cluster_id,
+            rows,
             verdicts=dict(verdicts.group_by("status").len().sort("status").iter_rows()),
             reasons=verdicts["reason"].unique().sort().head(5).to_list(),
         )
 
 
-def canon_of(home: Home, signals: pl.DataFrame) -> CanonTables:
-    """The canonical tables of the days that hold these signals."""
-    days = sorted({day.isoformat() for day in signals["dt"].to_list() if isinstance(day, date)})
-    return CanonTables(**{table: home.lake.read(table, days) for table in ("spines", "events", "sessions", "turns", "tool_calls")})
+def canon_of(home: Home, signals: pl.DataFrame, around_days: int) -> CanonTables:
+    """The canonical tables of the days that hold these signals, and of as many days before and after: an earlier session may
+    have left the edits that one started from, a later one may have solved it."""
+    window = timedelta(days=around_days)
+    spans = [((day - window).isoformat(), (day + window).isoformat()) for day in signals["dt"].unique()]
+    days = [day for day in home.lake.keys("spines") if any(first <= day <= last for first, last in spans)]
+    return CanonTables(
+        **{table: home.lake.read(table, days) for table in ("spines", "events", "sessions", "turns", "tool_calls")}
+    )

@@ -4,6 +4,7 @@ import dagster as dg
 
 from codex_loop_assets import clock
 from codex_loop_assets.assets.policy import PER_CLUSTER, describe, table_spec
+from codex_loop_assets.discovery.ask import open_asker
 from codex_loop_assets.loop import ticket_log
 from codex_loop_assets.loop.tickets import NEEDED, build
 from codex_loop_assets.resources.files import write_text
@@ -27,17 +28,33 @@ def tickets(context: dg.AssetExecutionContext, config: TicketConfig, home: HomeR
     codex = home.home
     lake, log_path, today = codex.lake, codex.root / "tickets" / "log.jsonl", clock.now().date()
     frames = {table: lake.read(table) for table in NEEDED}
+    asker = open_asker(codex.section("discovery")["model"], codex.cache / "ticket_advice")
     for cluster_id in context.partition_keys:
         with lake.locked("ticket_log"):
-            ticket = build(cluster_id, frames, ticket_log.read(log_path), today, codex.section("tickets"), force=config.force)
+            ticket = build(
+                cluster_id,
+                frames,
+                ticket_log.read(log_path),
+                today,
+                codex.section("tickets"),
+                force=config.force,
+                asker=asker,
+            )
             ticket_log.append(log_path, ticket.events)
         row = ticket.row
         path = None
         if row and row["path"]:
             path = write_text(codex.root / row["path"], ticket.markdown)
-        lake.write("tickets", cluster_id, ticket.frame, {"cluster_registry": fingerprint_of(frames["cluster_registry"], cluster_id)})
+        lake.write(
+            "tickets",
+            cluster_id,
+            ticket.frame,
+            {"cluster_registry": fingerprint_of(frames["cluster_registry"], cluster_id)},
+        )
         describe(
-            context, "tickets", cluster_id,
+            context,
+            "tickets",
+            cluster_id,
             {
                 "rows": ticket.frame.height,
                 "status": row["status"] if row else "part of another cluster's ticket",

@@ -36,7 +36,11 @@ def traces(context: dg.AssetExecutionContext, home: HomeResource):
             # `spines` holds the fingerprints that say "nothing to read again", so it is the commit mark and goes last.
             store(context, codex, "events", day, result.events)
             store(
-                context, codex, "spines", day, result.spines,
+                context,
+                codex,
+                "spines",
+                day,
+                result.spines,
                 sources_opened=len(result.opened),
                 lines=int(result.spines["lines"].sum()),
                 lines_torn=int(result.spines["lines_torn"].sum()),

@@ -32,7 +32,9 @@ def for_daily(home: Home, since: datetime | None = None) -> list[str]:
 def needing_signals(home: Home) -> list[str]:
     """Ingested days whose signals are missing or were made from other turns."""
     lake = home.lake
-    return sorted({*stale_days(lake, "mechanical_signals"), *stale_days(lake, "semantic_signals"), *stale_days(lake, "signals")})
+    return sorted(
+        {*stale_days(lake, "mechanical_signals"), *stale_days(lake, "semantic_signals"), *stale_days(lake, "signals")}
+    )
 
 
 def needing_clusters(home: Home) -> list[str]:
@@ -50,7 +52,9 @@ def between(home: Home, first: str | None, last: str | None) -> list[str]:
         return []
     days = [day for day in home.lake.keys("spines") if (first or day) <= day <= (last or day)]
     if not days:
-        raise Problem(f"no ingested day between {first or 'the start'} and {last or 'now'}; run codex-loop ingest first")
+        raise Problem(
+            f"no ingested day between {first or 'the start'} and {last or 'now'}; run codex-loop ingest first"
+        )
     return days
 
 
@@ -61,4 +65,3 @@ def _untaken_signals(home: Home) -> bool:
     known = home.lake.read("cluster_members", members[-1]).select("signal_id")
     signals = home.lake.read("signals").select("signal_id")
     return signals.join(known, on="signal_id", how="anti").height > 0
-

@@ -45,7 +45,10 @@ def doctor(home: Home, codex_home: tuple[str, ...]) -> None:
 def _home(home: Home) -> Iterator[Finding]:
     mode = stat.S_IMODE(home.root.stat().st_mode)
     if mode & 0o077:
-        yield Finding("problem", f"{home.root} can be read by others (mode {mode:o}); it holds what people said: chmod 700 {home.root}")
+        yield Finding(
+            "problem",
+            f"{home.root} can be read by others (mode {mode:o}); it holds what people said: chmod 700 {home.root}",
+        )
     else:
         yield Finding("ok", f"home {home.root}")
     import duckdb
@@ -55,10 +58,15 @@ def _home(home: Home) -> Iterator[Finding]:
             connection.execute("SELECT count(*) FROM spines").fetchone()
         yield Finding("ok", f"catalogue {home.catalogue} opens and answers")
     except duckdb.Error as error:
-        yield Finding("problem", f"catalogue {home.catalogue}: {str(error).splitlines()[0]}; write it again with: codex-loop init")
+        yield Finding(
+            "problem", f"catalogue {home.catalogue}: {str(error).splitlines()[0]}; write it again with: codex-loop init"
+        )
     free = shutil.disk_usage(home.root).free / 2**30
     if free < 1:
-        yield Finding("problem", f"only {free:.1f} GiB free where the home lies; runs write beside the old files before they replace them")
+        yield Finding(
+            "problem",
+            f"only {free:.1f} GiB free where the home lies; runs write beside the old files before they replace them",
+        )
 
 
 def _codex_homes(home: Home) -> Iterator[Finding]:
@@ -66,10 +74,14 @@ def _codex_homes(home: Home) -> Iterator[Finding]:
         yield Finding("problem", "no Codex home is registered: codex-loop ingest --codex-home ~/.codex")
     for codex in home.codex_homes():
         if not codex.path.is_dir():
-            yield Finding("problem", f"Codex home {codex.name}: {codex.path} is gone; edit [codex_homes] in {home.config_path}")
+            yield Finding(
+                "problem", f"Codex home {codex.name}: {codex.path} is gone; edit [codex_homes] in {home.config_path}"
+            )
             continue
         spines = [entry for entry in (codex.path / "trace_spine").glob("*") if entry.is_dir()]
-        rollouts = sum(1 for folder in ("sessions", "archived_sessions") for _ in (codex.path / folder).rglob("rollout-*"))
+        rollouts = sum(
+            1 for folder in ("sessions", "archived_sessions") for _ in (codex.path / folder).rglob("rollout-*")
+        )
         if not spines and not rollouts:
             yield Finding(
                 "problem",
@@ -77,10 +89,15 @@ def _codex_homes(home: Home) -> Iterator[Finding]:
                 f"look with: ls {codex.path}/trace_spine",
             )
         else:
-            yield Finding("ok", f"Codex home {codex.name}: {len(spines)} trace spines, {rollouts} rollout files in {codex.path}")
+            yield Finding(
+                "ok", f"Codex home {codex.name}: {len(spines)} trace spines, {rollouts} rollout files in {codex.path}"
+            )
         for spine in spines:
             if not any(spine.glob("segment-*.jsonl")):
-                yield Finding("problem", f"{spine} has no segment-*.jsonl: the recorder wrote nothing there, or the files were moved away")
+                yield Finding(
+                    "problem",
+                    f"{spine} has no segment-*.jsonl: the recorder wrote nothing there, or the files were moved away",
+                )
 
 
 def _sources(home: Home) -> Iterator[Finding]:
@@ -88,12 +105,18 @@ def _sources(home: Home) -> Iterator[Finding]:
     if spines.is_empty():
         yield Finding("note", "nothing is ingested yet: codex-loop ingest")
         return
-    yield Finding("ok", f"{spines.height:,} session sources, {spines['lines'].sum():,} lines, {spines['lines_torn'].sum():,} of them torn")
+    yield Finding(
+        "ok",
+        f"{spines.height:,} session sources, {spines['lines'].sum():,} lines, {spines['lines_torn'].sum():,} of them torn",
+    )
     quarantined = spines.filter(pl.col("status") == "quarantined")
     for row in quarantined.head(20).iter_rows(named=True):
         yield Finding("problem", f"quarantined: {row['home']}/{row['path']}: {row['reason']}")
     if quarantined.height > 20:
-        yield Finding("problem", f"… and {quarantined.height - 20} more: SELECT path, reason FROM spines WHERE status = 'quarantined'")
+        yield Finding(
+            "problem",
+            f"… and {quarantined.height - 20} more: SELECT path, reason FROM spines WHERE status = 'quarantined'",
+        )
 
 
 def _signals(home: Home) -> Iterator[Finding]:
@@ -105,14 +128,20 @@ def _signals(home: Home) -> Iterator[Finding]:
     for kind in ("friction", "delight"):
         have = counts.get(kind, 0)
         if have < need:
-            yield Finding("note", f"too few {kind} signals to cluster: need {need}, have {have}; ingest more sessions (--lookback-hours 8760)")
+            yield Finding(
+                "note",
+                f"too few {kind} signals to cluster: need {need}, have {have}; ingest more sessions (--lookback-hours 8760)",
+            )
         else:
             yield Finding("ok", f"{have:,} {kind} signals")
 
 
 def _models() -> Iterator[Finding]:
     if os.environ.get("OPENAI_API_KEY"):
-        yield Finding("ok", f"OPENAI_API_KEY is set: model {'at ' + os.environ['OPENAI_BASE_URL'] if os.environ.get('OPENAI_BASE_URL') else 'at its default address'}")
+        yield Finding(
+            "ok",
+            f"OPENAI_API_KEY is set: model {'at ' + os.environ['OPENAI_BASE_URL'] if os.environ.get('OPENAI_BASE_URL') else 'at its default address'}",
+        )
     else:
         yield Finding("note", "OPENAI_API_KEY is not set: the local judge and local embeddings are used, at no cost")
 
@@ -122,8 +151,15 @@ def _harbor() -> Iterator[Finding]:
 
     found = harbor.find()
     if found is None:
-        yield Finding("note", "Harbor is not found, so tasks stay unvalidated; install it with: uv tool install harbor (Python 3.12)")
+        yield Finding(
+            "note",
+            "Harbor is not found, so tasks stay unvalidated; install it with: uv tool install harbor (Python 3.12)",
+        )
     else:
         yield Finding("ok", f"Harbor {found.version()} at {found.executable}")
     problem = harbor.engine_problem()
-    yield Finding("note", f"{problem}; tasks stay unvalidated until one answers") if problem else Finding("ok", "a Docker engine with Compose v2 answers")
+    yield (
+        Finding("note", f"{problem}; tasks stay unvalidated until one answers")
+        if problem
+        else Finding("ok", "a Docker engine with Compose v2 answers")
+    )

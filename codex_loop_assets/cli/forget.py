@@ -13,7 +13,9 @@ from codex_loop_assets.resources.homes import Home
 
 @click.command()
 @click.argument("thread", required=False)
-@click.option("--older-than-days", type=click.IntRange(min=1), help="Forget every session that started longer ago than this.")
+@click.option(
+    "--older-than-days", type=click.IntRange(min=1), help="Forget every session that started longer ago than this."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @home_options()
 def forget(home: Home, thread: str | None, older_than_days: int | None, yes: bool) -> None:

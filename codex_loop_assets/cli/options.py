@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from codex_loop_assets import clock
-from codex_loop_assets.resources.homes import Home, HomeError, VARIABLE
+from codex_loop_assets.resources.homes import VARIABLE, Home, HomeError
 from codex_loop_assets.settings import SettingsError
 
 
@@ -27,13 +27,19 @@ def home_options(*, create: bool = False) -> Callable:
     """
 
     def decorate(function: Callable) -> Callable:
-        @click.option("--home", "home_path", type=click.Path(file_okay=False), help="codex-loop home (default: .codex_loop).")
-        @click.option("--db", type=click.Path(dir_okay=False), help="Use PATH as the DuckDB catalogue and PATH.d as the home.")
+        @click.option(
+            "--home", "home_path", type=click.Path(file_okay=False), help="codex-loop home (default: .codex_loop)."
+        )
+        @click.option(
+            "--db", type=click.Path(dir_okay=False), help="Use PATH as the DuckDB catalogue and PATH.d as the home."
+        )
         @click.option("--vectors", type=click.Path(), help="Where the vector store lies; remembered.")
         @click.option("--as-of", help="Pretend it is this date or time (UTC).")
         @click.option("--verbose", is_flag=True, help="Show each step of the runs.")
         @functools.wraps(function)
-        def command(home_path: str | None, db: str | None, vectors: str | None, as_of: str | None, verbose: bool, **rest: Any):
+        def command(
+            home_path: str | None, db: str | None, vectors: str | None, as_of: str | None, verbose: bool, **rest: Any
+        ):
             set_clock(as_of)
             with plain_errors():
                 home = open_home(home_path, db, create=create)

@@ -13,11 +13,20 @@ from codex_loop_assets.cli.options import Problem, home_options, parse_day
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.stages import CANON, DISCOVERY, INGEST, REGISTRY, REPORT, SIGNALS, SUMMARIES
 
-_codex_home = click.option("--codex-home", multiple=True, type=click.Path(), help="Codex home to read (repeatable); remembered.")
-_lookback = click.option(
-    "--lookback-hours", type=click.IntRange(min=1), help="Only days that began, or have files that changed, in the last N hours (default: all changed days)."
+_codex_home = click.option(
+    "--codex-home", multiple=True, type=click.Path(), help="Codex home to read (repeatable); remembered."
 )
-_day = click.option("--day", multiple=True, callback=lambda c, p, v: tuple(parse_day(c, p, day) for day in v), help="Only this day (repeatable).")
+_lookback = click.option(
+    "--lookback-hours",
+    type=click.IntRange(min=1),
+    help="Only days that began, or have files that changed, in the last N hours (default: all changed days).",
+)
+_day = click.option(
+    "--day",
+    multiple=True,
+    callback=lambda c, p, v: tuple(parse_day(c, p, day) for day in v),
+    help="Only this day (repeatable).",
+)
 _from = click.option("--from", "first", callback=parse_day, help="First day of a range.")
 _to = click.option("--to", "last", callback=parse_day, help="Last day of a range.")
 
@@ -44,7 +53,9 @@ def ingest(home: Home, codex_home: tuple[str, ...], lookback_hours: int | None, 
 @_day
 @_from
 @_to
-@click.option("--reschema", is_flag=True, help="Judge again with the current categories instead of those the day was made with.")
+@click.option(
+    "--reschema", is_flag=True, help="Judge again with the current categories instead of those the day was made with."
+)
 @home_options()
 def signals(home: Home, day: tuple[str, ...], first: str | None, last: str | None, reschema: bool) -> None:
     """Detect friction and delight in the ingested days that have none yet or have changed."""
@@ -79,10 +90,20 @@ def cluster(home: Home, day: tuple[str, ...], first: str | None, last: str | Non
 @_lookback
 @_day
 @click.option("--reschema", is_flag=True, help="Judge again with the current categories.")
-@click.option("--tasks/--no-tasks", default=True, show_default=True, help="Also refresh Harbor tasks and tickets of changed patterns.")
+@click.option(
+    "--tasks/--no-tasks",
+    default=True,
+    show_default=True,
+    help="Also refresh Harbor tasks and tickets of changed patterns.",
+)
 @home_options(create=True)
 def daily(
-    home: Home, codex_home: tuple[str, ...], lookback_hours: int | None, day: tuple[str, ...], reschema: bool, tasks: bool
+    home: Home,
+    codex_home: tuple[str, ...],
+    lookback_hours: int | None,
+    day: tuple[str, ...],
+    reschema: bool,
+    tasks: bool,
 ) -> None:
     """Everything for every day that needs it: ingest, signals, clusters, proposals, tasks, tickets, report."""
     _register(home, codex_home)
@@ -126,4 +147,8 @@ def _since(lookback_hours: int | None) -> datetime | None:
 
 
 def _reschema(reschema: bool) -> dict:
-    return {name: {"config": {"reschema": True}} for name in ("mechanical_signals", "semantic_signals")} if reschema else {}
+    return (
+        {name: {"config": {"reschema": True}} for name in ("mechanical_signals", "semantic_signals")}
+        if reschema
+        else {}
+    )

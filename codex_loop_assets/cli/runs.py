@@ -48,10 +48,14 @@ def materialise(
 
 def reap(instance: dg.DagsterInstance) -> list[str]:
     """Mark as failed the runs whose process on this machine is gone; returns their ids."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED])
+    unfinished = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+    )
     dead = [run for run in instance.get_runs(filters=unfinished) if _is_gone(run.tags.get(PROCESS_TAG, ""))]
     for run in dead:
-        instance.report_run_failed(run, "The process that ran this is gone (killed or crashed); the next run completes the work.")
+        instance.report_run_failed(
+            run, "The process that ran this is gone (killed or crashed); the next run completes the work."
+        )
     return [run.run_id for run in dead]
 
 
@@ -68,7 +72,10 @@ def contiguous(days: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _range_tags(days: Iterable[str]) -> list[dict[str, str]]:
-    return [{RANGE_START: first, RANGE_END: last} if first != last else {"dagster/partition": first} for first, last in contiguous(days)]
+    return [
+        {RANGE_START: first, RANGE_END: last} if first != last else {"dagster/partition": first}
+        for first, last in contiguous(days)
+    ]
 
 
 def _definitions() -> dg.Definitions:
@@ -81,7 +88,11 @@ def _definitions() -> dg.Definitions:
 
 
 def _run(
-    instance: dg.DagsterInstance, definitions: dg.Definitions, assets: list[str], tags: dict[str, str], config: Mapping[str, Any]
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    assets: list[str],
+    tags: dict[str, str],
+    config: Mapping[str, Any],
 ) -> str:
     job = definitions.resolve_implicit_global_asset_job_def()
     level = "INFO" if os.environ.get("CODEX_LOOP_VERBOSE") else "CRITICAL"

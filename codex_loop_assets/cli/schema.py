@@ -48,7 +48,9 @@ def schema_proposals(home: Home, everything: bool) -> None:
         console.print(f"  {row['definition']}", markup=False, highlight=False)
         console.print(
             f"  {row['sample_count']} signals in {row['session_count']} sessions, confidence {row['confidence']:.2f}: "
-            + "; ".join(row["confidence_reasons"]), markup=False, highlight=False,
+            + "; ".join(row["confidence_reasons"]),
+            markup=False,
+            highlight=False,
         )
         for example in json.loads(row["positives"])[:3]:
             console.print(f"    + {example['text']}", markup=False, highlight=False)
@@ -64,8 +66,17 @@ def schema_proposals(home: Home, everything: bool) -> None:
 def schema_approve(home: Home, proposal_id: str, reason: str, who: str) -> None:
     """Promote a proposal: from the next day on it is detected in every turn."""
     with _decisions():
-        entry = governance.approve(home.decisions_path, _proposal(home, proposal_id), who, clock.now(), list(current_schema(home).categories), reason)
-    click.echo(f"{entry['category_name']} is detected from the next day on; for earlier days: codex-loop signals --reschema --from DAY")
+        entry = governance.approve(
+            home.decisions_path,
+            _proposal(home, proposal_id),
+            who,
+            clock.now(),
+            list(current_schema(home).categories),
+            reason,
+        )
+    click.echo(
+        f"{entry['category_name']} is detected from the next day on; for earlier days: codex-loop signals --reschema --from DAY"
+    )
 
 
 @click.command()
@@ -89,8 +100,13 @@ def schema_auto_promote(home: Home, confidence: float, min_samples: int, min_ses
     """Promote every open proposal that is confident, large and widespread enough (never by size alone)."""
     with _decisions():
         entries = governance.auto_promote(
-            home.decisions_path, proposals_now(home), clock.now(), list(current_schema(home).categories),
-            confidence=confidence, minimum_samples=min_samples, minimum_sessions=min_sessions,
+            home.decisions_path,
+            proposals_now(home),
+            clock.now(),
+            list(current_schema(home).categories),
+            confidence=confidence,
+            minimum_samples=min_samples,
+            minimum_sessions=min_sessions,
         )
     for entry in entries:
         click.echo(f"promoted {entry['category_name']} ({entry['proposal_id']})")
@@ -130,7 +146,9 @@ def schema_export(home: Home, output: Path) -> None:
     """Write the categories as JSON, for version control."""
     schema = current_schema(home)
     categories = [category.model_dump(mode="json") for category in schema.categories.values()]
-    write_text(output, governance.export_schema(categories, governance.read_decisions(home.decisions_path), schema.version))
+    write_text(
+        output, governance.export_schema(categories, governance.read_decisions(home.decisions_path), schema.version)
+    )
     click.echo(f"{len(categories)} categories: {output}")
 
 

@@ -16,7 +16,9 @@ from codex_loop_assets.resources.homes import Home
 
 @click.command()
 @click.option("--codex-home", multiple=True, type=click.Path(), help="Codex home to read (repeatable); remembered.")
-@click.option("--repository", multiple=True, metavar="NAME=PATH", help="Where a repository that sessions name lies here.")
+@click.option(
+    "--repository", multiple=True, metavar="NAME=PATH", help="Where a repository that sessions name lies here."
+)
 @home_options(create=True)
 def init(home: Home, codex_home: tuple[str, ...], repository: tuple[str, ...]) -> None:
     """Create the codex-loop home, its catalogue and its Dagster instance. Safe to run again."""

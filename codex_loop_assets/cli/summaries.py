@@ -16,12 +16,23 @@ def coverage(home: Home, days: list[str] | tuple[str, ...]) -> Group:
     table = Table(title="Session sources", title_justify="left")
     for heading in ("status", "sources", "lines", "read", "skipped", "torn"):
         table.add_column(heading, justify="left" if heading == "status" else "right")
-    sums = spines.group_by("status").agg(pl.len().alias("sources"), pl.col("lines", "lines_read", "lines_skipped", "lines_torn").sum())
+    sums = spines.group_by("status").agg(
+        pl.len().alias("sources"), pl.col("lines", "lines_read", "lines_skipped", "lines_torn").sum()
+    )
     for row in sums.sort("status").iter_rows():
         table.add_row(row[0], *(f"{number:,}" for number in row[1:]))
     sessions = home.lake.read("sessions")
-    span = f"{days[0]} to {days[-1]}, {len(days)} day(s) brought up to date" if days else "nothing has changed since the last run"
-    return Group(span, table, f"{sessions.height:,} sessions, {int(sessions['human'].sum()):,} of them by a person", *_problems(spines))
+    span = (
+        f"{days[0]} to {days[-1]}, {len(days)} day(s) brought up to date"
+        if days
+        else "nothing has changed since the last run"
+    )
+    return Group(
+        span,
+        table,
+        f"{sessions.height:,} sessions, {int(sessions['human'].sum()):,} of them by a person",
+        *_problems(spines),
+    )
 
 
 def categories(home: Home) -> Group:
@@ -39,12 +50,26 @@ def patterns(home: Home) -> Group:
     if live.is_empty():
         members = home.lake.read("cluster_members", days[-1])
         counts = {kind: members.filter(pl.col("type") == kind).height for kind in ("friction", "delight")}
-        return Group(*(f"{kind}: no pattern yet, {count} signal(s) taken in (at least 5 that resemble each other are needed)" for kind, count in counts.items()))
+        return Group(
+            *(
+                f"{kind}: no pattern yet, {count} signal(s) taken in (at least 5 that resemble each other are needed)"
+                for kind, count in counts.items()
+            )
+        )
     table = Table(title=f"Patterns as of {days[-1]}", title_justify="left")
-    for heading, justify in (("cluster", "left"), ("type", "left"), ("label", "left"), ("size", "right"), ("sessions", "right"), ("action", "left")):
+    for heading, justify in (
+        ("cluster", "left"),
+        ("type", "left"),
+        ("label", "left"),
+        ("size", "right"),
+        ("sessions", "right"),
+        ("action", "left"),
+    ):
         table.add_column(heading, justify=justify, no_wrap=heading == "cluster")
     for row in live.iter_rows(named=True):
-        table.add_row(row["cluster_id"], row["type"], row["label"], str(row["size"]), str(row["session_count"]), row["action"])
+        table.add_row(
+            row["cluster_id"], row["type"], row["label"], str(row["size"]), str(row["session_count"]), row["action"]
+        )
     return Group(table)
 
 
@@ -55,7 +80,9 @@ def overview(home: Home, console: Console) -> None:
     days = lake.keys("clusters")
     live = lake.read("clusters", days[-1]).filter(pl.col("status") == "live").height if days else 0
     count = dict(signals.group_by("type").len().iter_rows())
-    processed = lake.read("judge_coverage").filter(pl.col("status").is_in(["judged", "nothing_to_judge", "excluded"])).height
+    processed = (
+        lake.read("judge_coverage").filter(pl.col("status").is_in(["judged", "nothing_to_judge", "excluded"])).height
+    )
     lines = [
         f"Sessions: {sessions.height} total, {processed} processed",
         f"Signals: {count.get('friction', 0)} friction, {count.get('delight', 0)} delight",
@@ -70,14 +97,21 @@ def overview(home: Home, console: Console) -> None:
 
 
 def _reconciled(spines: pl.DataFrame) -> bool:
-    return spines.filter(pl.col("lines") != pl.col("lines_read") + pl.col("lines_skipped") + pl.col("lines_torn")).is_empty()
+    return spines.filter(
+        pl.col("lines") != pl.col("lines_read") + pl.col("lines_skipped") + pl.col("lines_torn")
+    ).is_empty()
 
 
 def _problems(spines: pl.DataFrame) -> list[str]:
     quarantined = spines.filter(pl.col("status") == "quarantined")
-    shown = [f"quarantined  {row['home']}/{row['path']}: {row['reason']}" for row in quarantined.head(10).iter_rows(named=True)]
+    shown = [
+        f"quarantined  {row['home']}/{row['path']}: {row['reason']}"
+        for row in quarantined.head(10).iter_rows(named=True)
+    ]
     more = quarantined.height - len(shown)
-    return shown + ([f"… and {more} more: SELECT path, reason FROM spines WHERE status = 'quarantined'"] if more > 0 else [])
+    return shown + (
+        [f"… and {more} more: SELECT path, reason FROM spines WHERE status = 'quarantined'"] if more > 0 else []
+    )
 
 
 def _category_table(signals: pl.DataFrame, kind: str) -> Table:
@@ -85,7 +119,11 @@ def _category_table(signals: pl.DataFrame, kind: str) -> Table:
     table.add_column("Category")
     table.add_column("Count", justify="right")
     table.add_column("Sessions", justify="right")
-    counted = signals.filter(pl.col("type") == kind).group_by("category").agg(pl.len(), pl.col("thread_id").n_unique().alias("sessions"))
+    counted = (
+        signals.filter(pl.col("type") == kind)
+        .group_by("category")
+        .agg(pl.len(), pl.col("thread_id").n_unique().alias("sessions"))
+    )
     for category, count, sessions in counted.sort("len", "category", descending=[True, False]).iter_rows():
         table.add_row(category, str(count), str(sessions))
     return table

@@ -68,7 +68,9 @@ def partition(home: Home, signal_id: str | None, cluster_id: str | None) -> str:
         key = f"adhoc-{signal_id}"
     else:
         key = cluster_id or ""
-        if home.lake.read("cluster_registry").filter(pl.col("cluster_id") == key).is_empty() and not key.startswith("adhoc-"):
+        if home.lake.read("cluster_registry").filter(pl.col("cluster_id") == key).is_empty() and not key.startswith(
+            "adhoc-"
+        ):
             raise Problem(f"no cluster {key!r}; list them with: codex-loop cluster")
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(clusters.name, [key])
@@ -80,4 +82,9 @@ def _print(console: Console, rows: pl.DataFrame, verdicts: pl.DataFrame) -> None
     for row in rows.sort("stage", "candidate_id").iter_rows(named=True):
         verdict = verdict_of.get(row["candidate_id"])
         state = f"{verdict['status']}: {verdict['reason']}" if verdict else row["reason"]
-        console.print(f"{row['stage']:9} {row['task_name'] or row['candidate_id']}  {state}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"{row['stage']:9} {row['task_name'] or row['candidate_id']}  {state}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

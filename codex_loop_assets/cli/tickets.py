@@ -15,7 +15,9 @@ from codex_loop_assets.resources.homes import Home
 
 @click.command()
 @click.option("--cluster-id", required=True)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the Markdown here (default: print it).")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the Markdown here (default: print it)."
+)
 @click.option("--force", is_flag=True, help="Open the ticket although the thresholds would not.")
 @home_options()
 def ticket(home: Home, cluster_id: str, output: Path | None, force: bool) -> None:

@@ -60,10 +60,15 @@ def eval_rows(
     """
     seen: dict[tuple[str, str], int] = defaultdict(int)
     rows = []
-    for trial in sorted(trials, key=lambda trial: (trial.job_dir, str(trial.result.get("started_at")), trial.result["trial_name"])):
+    for trial in sorted(
+        trials, key=lambda trial: (trial.job_dir, str(trial.result.get("started_at")), trial.result["trial_name"])
+    ):
         row = _row(trial, (labels or {}).get(trial.job_dir), settings)
         place = (row["task"], row["arm"])
-        rows.append(row | {"cluster_id": cluster_id, "dataset": dataset, "dataset_digest": dataset_digest, "attempt": seen[place]})
+        rows.append(
+            row
+            | {"cluster_id": cluster_id, "dataset": dataset, "dataset_digest": dataset_digest, "attempt": seen[place]}
+        )
         seen[place] += 1
     return EVAL_RUNS.frame(rows)
 
@@ -86,7 +91,9 @@ def _row(trial: TrialRecord, label: str | None, settings: Mapping[str, Any] | No
         "arm": arm_name(info.get("name", "unknown"), model, label),
         "reward": _reward(result, failed),
         "error_class": failed,
-        "error": f"{exception['exception_type']}: {exception.get('exception_message', '')}"[:500] if exception else None,
+        "error": f"{exception['exception_type']}: {exception.get('exception_message', '')}"[:500]
+        if exception
+        else None,
         "started_at": started,
         "duration_s": (finished - started).total_seconds() if started and finished else None,
         "tokens": _sum(agent.get("n_input_tokens"), agent.get("n_output_tokens")),

@@ -52,7 +52,9 @@ def flaky_tasks(runs: pl.DataFrame) -> set[str]:
     return set(states.filter(pl.col("grades") > 1)["task"])
 
 
-def _compared(runs: pl.DataFrame, wanted: Comparison, trial_signals: pl.DataFrame | None, limits: Mapping[str, Any]) -> dict[str, Any]:
+def _compared(
+    runs: pl.DataFrame, wanted: Comparison, trial_signals: pl.DataFrame | None, limits: Mapping[str, Any]
+) -> dict[str, Any]:
     arms = (wanted.baseline_arm, wanted.candidate_arm)
     rows = runs.filter((pl.col("dataset") == wanted.dataset) & pl.col("arm").is_in(arms))
     flaky = flaky_tasks(rows)
@@ -67,7 +69,12 @@ def _compared(runs: pl.DataFrame, wanted: Comparison, trial_signals: pl.DataFram
     problem = _too_little(pairs, rows, lost, arms, limits)
     if pairs:
         difference, low, high = _difference(pairs, limits)
-        row |= {"difference": difference, "interval_low": low, "interval_high": high, "minimum_detectable_effect": _detectable(pairs, limits)}
+        row |= {
+            "difference": difference,
+            "interval_low": low,
+            "interval_high": high,
+            "minimum_detectable_effect": _detectable(pairs, limits),
+        }
     if problem:
         return row | {"verdict": TOO_LITTLE, "reason": problem}
     return row | {"verdict": NO_CHANGE, "reason": "", "p_value": permutation_p(pairs, limits)}
@@ -76,8 +83,12 @@ def _compared(runs: pl.DataFrame, wanted: Comparison, trial_signals: pl.DataFram
 def _with_values(rows: pl.DataFrame, endpoint: str, trial_signals: pl.DataFrame | None) -> pl.DataFrame:
     if endpoint == "reward":
         return rows.filter(pl.col("reward").is_not_null()).select("task", "arm", value="reward")
-    seen = (trial_signals if trial_signals is not None else pl.DataFrame()).filter((pl.col("category") == endpoint) & pl.col("observable"))
-    joined = rows.filter(pl.col("reward").is_not_null()).join(seen.select("eval_id", "count"), on="eval_id", how="inner")
+    seen = (trial_signals if trial_signals is not None else pl.DataFrame()).filter(
+        (pl.col("category") == endpoint) & pl.col("observable")
+    )
+    joined = rows.filter(pl.col("reward").is_not_null()).join(
+        seen.select("eval_id", "count"), on="eval_id", how="inner"
+    )
     return joined.select("task", "arm", value=(pl.col("count") > 0).cast(pl.Float64))
 
 
@@ -94,8 +105,12 @@ def _mean_repeats(pairs: list[tuple[list[float], list[float]]]) -> float:
     return sum(counts) / len(counts) if counts else 0.0
 
 
-def _too_little(pairs, rows: pl.DataFrame, lost: pl.DataFrame, arms: tuple[str, str], limits: Mapping[str, Any]) -> str | None:
-    shares = [lost.filter(pl.col("arm") == arm).height / max(1, rows.filter(pl.col("arm") == arm).height) for arm in arms]
+def _too_little(
+    pairs, rows: pl.DataFrame, lost: pl.DataFrame, arms: tuple[str, str], limits: Mapping[str, Any]
+) -> str | None:
+    shares = [
+        lost.filter(pl.col("arm") == arm).height / max(1, rows.filter(pl.col("arm") == arm).height) for arm in arms
+    ]
     if abs(shares[0] - shares[1]) > limits["maximum_infrastructure_gap"]:
         return (
             f"infrastructure failed in {shares[0]:.0%} of the trials before and {shares[1]:.0%} after; what is missing may not be "
@@ -121,7 +136,8 @@ def _difference(pairs, limits: Mapping[str, Any]) -> tuple[float, float, float]:
     source = np.random.default_rng(limits["seed"])
     observed = float(np.mean([np.mean(after) - np.mean(before) for before, after in pairs]))
     resampled = [
-        [source.choice(values, size=(limits["resamples"], len(values))).mean(axis=1) for values in pair] for pair in pairs
+        [source.choice(values, size=(limits["resamples"], len(values))).mean(axis=1) for values in pair]
+        for pair in pairs
     ]
     per_task = np.array([after - before for before, after in resampled])
     picks = source.integers(0, len(pairs), size=(limits["resamples"], len(pairs)))

@@ -17,14 +17,22 @@ from codex_loop_assets.signals.schema import SignalSchema
 from codex_loop_assets.tables import TRIAL_SIGNALS
 
 
-def trial_signal_rows(cluster_id: str, trials: Mapping[str, CanonTables | None], categories: Iterable[str], schema: SignalSchema) -> pl.DataFrame:
+def trial_signal_rows(
+    cluster_id: str, trials: Mapping[str, CanonTables | None], categories: Iterable[str], schema: SignalSchema
+) -> pl.DataFrame:
     """Rows of `trial_signals`: per trial (eval_id -> the tables of its sessions, None without any) and wanted category."""
     wanted = sorted(set(categories))
     rows = []
     for eval_id, canon in trials.items():
         found, seen = _counts(canon, schema) if canon is not None else ({}, set())
         rows += [
-            {"eval_id": eval_id, "cluster_id": cluster_id, "category": name, "observable": name in seen, "count": found.get(name, 0)}
+            {
+                "eval_id": eval_id,
+                "cluster_id": cluster_id,
+                "category": name,
+                "observable": name in seen,
+                "count": found.get(name, 0),
+            }
             for name in wanted
         ]
     return TRIAL_SIGNALS.frame(rows)

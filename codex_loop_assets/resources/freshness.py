@@ -33,4 +33,6 @@ def stale_days(lake: Lake, table: str) -> list[str]:
 def unsettled_days(lake: Lake) -> list[str]:
     """Days with a session that some judge has yet to read: it was still active, deferred, pending or failed."""
     waiting = ["active", "deferred", "pending_batch", "failed"]
-    return [day for day in lake.keys("judge_coverage") if lake.read("judge_coverage", day)["status"].is_in(waiting).any()]
+    return [
+        day for day in lake.keys("judge_coverage") if lake.read("judge_coverage", day)["status"].is_in(waiting).any()
+    ]

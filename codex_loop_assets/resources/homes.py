@@ -138,7 +138,9 @@ class Home:
         """
         directory = Path(path).expanduser().resolve()
         if not directory.is_dir():
-            raise HomeError(f"{directory} is no directory; --codex-home wants the folder that holds sessions/ or trace_spine/")
+            raise HomeError(
+                f"{directory} is no directory; --codex-home wants the folder that holds sessions/ or trace_spine/"
+            )
         for known in self.codex_homes():
             if known.path == directory and name in (None, known.name):
                 return known

@@ -27,7 +27,10 @@ def jobs_folder(home: Home, cluster_id: str) -> Path:
 def label_job(home: Home, cluster_id: str, job_name: str, arm: str | None) -> None:
     """Remember the name of the arm that a job belongs to (nothing to do without one: agent and model name it)."""
     if arm:
-        write_text(jobs_folder(home, cluster_id) / _ARMS, json.dumps({**_labels(home, cluster_id), job_name: arm}, sort_keys=True, indent=1) + "\n")
+        write_text(
+            jobs_folder(home, cluster_id) / _ARMS,
+            json.dumps({**_labels(home, cluster_id), job_name: arm}, sort_keys=True, indent=1) + "\n",
+        )
 
 
 def adopt_job(home: Home, cluster_id: str, directory: Path, arm: str | None) -> str:
@@ -47,8 +50,12 @@ def trials(home: Home, cluster_id: str) -> tuple[list[TrialRecord], dict[str, st
     for path in sorted(jobs_folder(home, cluster_id).glob("*/*/result.json")):
         result, lock = _json(path), _json(path.with_name("lock.json"))
         if result and "trial_name" in result:
-            records.append(TrialRecord(_relative(home, path.parent.parent), result, lock or {}))
-    labels = {_relative(home, jobs_folder(home, cluster_id) / name): arm for name, arm in _labels(home, cluster_id).items()}
+            # The verifier of a distilled task leaves a hash of the files it graded beside the reward.
+            parts = _json(path.parent / "verifier" / "parts.json") or {}
+            records.append(TrialRecord(_relative(home, path.parent.parent), result, lock or {}, parts.get("end_state")))
+    labels = {
+        _relative(home, jobs_folder(home, cluster_id) / name): arm for name, arm in _labels(home, cluster_id).items()
+    }
     return records, labels
 
 
@@ -58,7 +65,11 @@ def trial_canon(home: Home, record: TrialRecord) -> CanonTables | None:
     refs = discover([CodexHome(name="trial", path=folder)])
     if not refs:
         return None
-    started = datetime.fromisoformat(record.result["started_at"].replace("Z", "+00:00")) if record.result.get("started_at") else datetime.now(UTC)
+    started = (
+        datetime.fromisoformat(record.result["started_at"].replace("Z", "+00:00"))
+        if record.result.get("started_at")
+        else datetime.now(UTC)
+    )
     traces = build_day(started.date(), refs)
     built = canon.everything.build(traces.events, traces.spines)
     return CanonTables(traces.spines, traces.events, built.sessions, built.turns, built.tool_calls)

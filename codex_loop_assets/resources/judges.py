@@ -15,7 +15,7 @@ def open_judge(home: Home) -> Judge:
         return model
     from codex_loop_assets.signals.judges.local import LocalJudge
 
-    return LocalJudge()
+    return LocalJudge(home.section("local_judge"))
 
 
 def open_model_judge(home: Home) -> LlmJudge | None:
@@ -25,4 +25,6 @@ def open_model_judge(home: Home) -> LlmJudge | None:
 
 def model_judge(home: Home) -> LlmJudge:
     """The same with its answers, ledger and batches in the home, whether or not it could ask: a client is made only then."""
-    return open_llm_judge(home.cache / "llm_judge", JudgeAccess().client, home.section("llm_judge"), home.section("prices"))
+    return open_llm_judge(
+        home.cache / "llm_judge", JudgeAccess().client, home.section("llm_judge"), home.section("prices")
+    )

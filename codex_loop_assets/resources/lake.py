@@ -45,7 +45,9 @@ class Lake:
         definition = TABLES[table]
         prefix = f"{_KEY[definition.partitioning]}="
         found = (entry.name.removeprefix(prefix) for entry in self._directories(table) if entry.name.startswith(prefix))
-        return sorted(key for key in found if key != SENTINEL[definition.partitioning] or definition.partitioning == "none")
+        return sorted(
+            key for key in found if key != SENTINEL[definition.partitioning] or definition.partitioning == "none"
+        )
 
     def has(self, table: str, key: str | None = None) -> bool:
         return self.path(table, key).is_file()
@@ -67,7 +69,9 @@ class Lake:
         frames = [self.read(table, key).with_columns(dt=pl.lit(date.fromisoformat(key))) for key in keys]
         return pl.concat(frames) if frames else TABLES[table].empty().with_columns(dt=pl.lit(None, pl.Date))
 
-    def write(self, table: str, key: str | None, frame: pl.DataFrame, inputs: Mapping[str, str | None] | None = None) -> str:
+    def write(
+        self, table: str, key: str | None, frame: pl.DataFrame, inputs: Mapping[str, str | None] | None = None
+    ) -> str:
         """Replace one partition with `frame` and return the SHA-256 of the file. Raises ValueError when the frame does
         not fit the table (see Table.conform); then the old partition stays. `inputs` (what it was made from: table or
         other name -> digest or version) are kept beside it and answer `stale`."""
@@ -86,7 +90,9 @@ class Lake:
                 manifest = path.with_name(_MANIFEST)
                 manifest.unlink(missing_ok=True)
                 os.replace(temporary, path)
-                temporary.write_text(json.dumps({"sha256": digest, "inputs": dict(inputs or {})}, sort_keys=True), "utf-8")
+                temporary.write_text(
+                    json.dumps({"sha256": digest, "inputs": dict(inputs or {})}, sort_keys=True), "utf-8"
+                )
                 os.replace(temporary, manifest)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -145,7 +151,11 @@ class Lake:
 
     def _directories(self, table: str) -> list[Path]:
         directory = self.root / table
-        return [entry for entry in directory.iterdir() if (entry / "part-0.parquet").is_file()] if directory.is_dir() else []
+        return (
+            [entry for entry in directory.iterdir() if (entry / "part-0.parquet").is_file()]
+            if directory.is_dir()
+            else []
+        )
 
     def _aligned(self, table: str, path: Path) -> pl.DataFrame:
         schema = TABLES[table].schema

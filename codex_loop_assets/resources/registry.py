@@ -29,5 +29,9 @@ def fingerprint_of(registry: pl.DataFrame, cluster_id: str) -> str | None:
 def stale_clusters(lake: Lake) -> dict[str, str]:
     """cluster_id -> fingerprint of the clusters whose ticket was made from another state, or never."""
     registry = lake.read("cluster_registry")
-    already = {cluster: made for cluster in lake.keys("tickets") if (made := lake.made_from("tickets", cluster).get("cluster_registry"))}
+    already = {
+        cluster: made
+        for cluster in lake.keys("tickets")
+        if (made := lake.made_from("tickets", cluster).get("cluster_registry"))
+    }
     return {cluster: fingerprint_of(registry, cluster) or "" for cluster in clusters_to_refresh(registry, already)}

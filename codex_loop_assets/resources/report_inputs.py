@@ -21,7 +21,8 @@ _WHOLE = (
 def exposure(home: Home, days: list[str], schema: SignalSchema) -> pl.DataFrame:
     """(thread_id, category) for each category that a session of these days could show at all."""
     parts = [
-        session_observability(CanonTables(**{table: home.lake.read(table, day) for table in _CANON}), schema) for day in days
+        session_observability(CanonTables(**{table: home.lake.read(table, day) for table in _CANON}), schema)
+        for day in days
     ]
     return pl.concat(parts).filter(pl.col("observable")).select("thread_id", "category").unique(maintain_order=True)
 
@@ -39,7 +40,9 @@ def report_inputs(home: Home, days: list[str] | None = None) -> ReportInputs:
     }
     return ReportInputs(
         frames=frames,
-        exposure=exposure(home, chosen, schema) if chosen else pl.DataFrame(schema={"thread_id": pl.String, "category": pl.String}),
+        exposure=exposure(home, chosen, schema)
+        if chosen
+        else pl.DataFrame(schema={"thread_id": pl.String, "category": pl.String}),
         types={name: category.type for name, category in schema.categories.items()},
         ticket_texts=texts,
         settings=home.section("report"),

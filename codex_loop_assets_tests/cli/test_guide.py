@@ -18,7 +18,12 @@ def guide(tmp_path_factory):
     """A folder with ten sessions that trip over the same build, and a runner of commands in it."""
     folder = tmp_path_factory.mktemp("guide")
     for number in range(10):
-        write_rollout(folder / "codex", f"2026-03-{number + 1:02d}", number, [f"build module {number}", "the build still fails, same error as before"])
+        write_rollout(
+            folder / "codex",
+            f"2026-03-{number + 1:02d}",
+            number,
+            [f"build module {number}", "the build still fails, same error as before"],
+        )
     before = dict(os.environ), os.getcwd()
     os.environ[clock.VARIABLE] = "2026-03-12"
     os.environ.pop("OPENAI_API_KEY", None)
@@ -49,16 +54,24 @@ def test_the_guides_commands_work_in_its_order(guide):
     assert "exec_failure" in guide("codex-loop signals --db ./codex_loop.db")
     assert "Analysis Summary" in guide("codex-loop report --db ./codex_loop.db")
     guide("codex-loop cluster --db ./codex_loop.db --vectors ./vectors")
-    assert {f"{name}.lance" for name in ("signal_embeddings", "session_embeddings")} <= {p.split("__")[0] + ".lance" for p in os.listdir("vectors")}
+    assert {f"{name}.lance" for name in ("signal_embeddings", "session_embeddings")} <= {
+        p.split("__")[0] + ".lance" for p in os.listdir("vectors")
+    }
     guide("codex-loop schema-proposals --db ./codex_loop.db")
     guide("codex-loop schema-auto-promote --db ./codex_loop.db --confidence 0.85 --min-samples 10")
     guide("codex-loop schema-export --db ./codex_loop.db --output schema.json")
-    assert {"exec_failure", "repeated_rephrasing"} <= {category["name"] for category in json.load(open("schema.json"))["categories"]}
+    assert {"exec_failure", "repeated_rephrasing"} <= {
+        category["name"] for category in json.load(open("schema.json"))["categories"]
+    }
     cluster = rows("SELECT cluster_id FROM cluster_registry WHERE status = 'live' ORDER BY size DESC LIMIT 1")[0][0]
     signal = rows("SELECT signal_id FROM signals ORDER BY signal_id LIMIT 1")[0][0]
     # These sessions have no repository and no fix: no task can come out, and the reason is said.
-    assert "no task came out" in guide(f"codex-loop distill --db ./codex_loop.db --signal-id {signal} --output ./harbor_task", code=1)
-    assert "no task came out" in guide(f"codex-loop distill --db ./codex_loop.db --cluster-id {cluster} --output ./harbor_dataset", code=1)
+    assert "no task came out" in guide(
+        f"codex-loop distill --db ./codex_loop.db --signal-id {signal} --output ./harbor_task", code=1
+    )
+    assert "no task came out" in guide(
+        f"codex-loop distill --db ./codex_loop.db --cluster-id {cluster} --output ./harbor_dataset", code=1
+    )
     guide(f"codex-loop ticket --db ./codex_loop.db --cluster-id {cluster} --output ticket.md --force")
     assert cluster in open("ticket.md").read()
     assert "Share of sessions" in guide("codex-loop trends --db ./codex_loop.db --days 30")
@@ -70,7 +83,10 @@ def test_unknown_ids_and_homes_are_messages_that_say_what_to_do(guide):
     guide("codex-loop init --db ./codex_loop.db")
     for command, expected in (
         ("codex-loop schema-approve --db ./codex_loop.db --proposal-id proposal_none", "schema-proposals --all"),
-        ('codex-loop schema-reject --db ./codex_loop.db --proposal-id proposal_none --reason "Too vague"', "schema-proposals --all"),
+        (
+            'codex-loop schema-reject --db ./codex_loop.db --proposal-id proposal_none --reason "Too vague"',
+            "schema-proposals --all",
+        ),
         ("codex-loop distill --db ./codex_loop.db --signal-id sig_123 --output ./out", "no signal 'sig_123'"),
         ("codex-loop ticket --db ./codex_loop.db --cluster-id cluster_456", "no cluster 'cluster_456'"),
         ("codex-loop report --home ./nowhere", "codex-loop init"),
@@ -88,7 +104,9 @@ def test_doctor_answers_the_four_troubleshooting_cases(guide):
     spine = "broken/trace_spine/019c0000-0000-7000-8000-00000000bbbb"
     os.makedirs(spine, exist_ok=True)
     with open(f"{spine}/segment-000.jsonl", "w") as file:
-        file.write('{"schema_version":"something_else","thread_id":"x","seq":1,"timestamp":"2026-03-01T10:00:00.000Z","type":"event","payload":{}}\n')
+        file.write(
+            '{"schema_version":"something_else","thread_id":"x","seq":1,"timestamp":"2026-03-01T10:00:00.000Z","type":"event","payload":{}}\n'
+        )
     guide("codex-loop ingest --home ./sick --codex-home broken")
     guide("codex-loop signals --home ./sick")
     output = " ".join(guide("codex-loop doctor --home ./sick", code=1).split())

@@ -5,7 +5,14 @@ import pytest
 from codex_loop_assets.measure.eval_runs import TrialRecord, error_class, eval_rows
 
 
-def result(name: str, *, task: str = "org/fix", reward: float | None = 1.0, exception: str | None = None, started: str = "2026-03-01T10:00:00Z") -> dict:
+def result(
+    name: str,
+    *,
+    task: str = "org/fix",
+    reward: float | None = 1.0,
+    exception: str | None = None,
+    started: str = "2026-03-01T10:00:00Z",
+) -> dict:
     return {
         "id": f"id-{name}", "trial_name": name, "task_name": task, "started_at": started, "finished_at": "2026-03-01T10:01:00Z",
         "agent_info": {"name": "codex", "version": "1", "model_info": {"name": "gpt-5.2", "provider": "openai"}},
@@ -21,7 +28,11 @@ def rows(*results: dict) -> list[dict]:
 
 def test_every_trial_is_one_row_and_attempts_are_counted_in_order_of_start():
     found = rows(result("b", started="2026-03-01T10:00:05Z"), result("a"), result("c", task="org/other"))
-    assert [(row["trial"], row["attempt"]) for row in sorted(found, key=lambda row: row["trial"])] == [("a", 0), ("b", 1), ("c", 0)]
+    assert [(row["trial"], row["attempt"]) for row in sorted(found, key=lambda row: row["trial"])] == [
+        ("a", 0),
+        ("b", 1),
+        ("c", 0),
+    ]
     assert {row["tokens"] for row in found} == {15} and {row["duration_s"] for row in found} == {60.0, 55.0}
 
 
@@ -37,7 +48,9 @@ def test_every_trial_is_one_row_and_attempts_are_counted_in_order_of_start():
         (None, 0.5, None, 0.5),
     ],
 )
-def test_the_reward_counts_only_where_the_agent_is_answerable_for_it(exception, reward, expected_class, expected_reward):
+def test_the_reward_counts_only_where_the_agent_is_answerable_for_it(
+    exception, reward, expected_class, expected_reward
+):
     row = rows(result("a", reward=reward, exception=exception))[0]
     assert (row["error_class"], row["reward"]) == (expected_class, expected_reward)
 

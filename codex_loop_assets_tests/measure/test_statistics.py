@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_loop_assets.measure.statistics import IMPROVED, NO_CHANGE, REGRESSED, TOO_LITTLE, Comparison, compare, permutation_p
+from codex_loop_assets.measure.statistics import (
+    IMPROVED,
+    NO_CHANGE,
+    REGRESSED,
+    TOO_LITTLE,
+    Comparison,
+    compare,
+    permutation_p,
+)
 from codex_loop_assets.settings import section
 from codex_loop_assets.tables import EVAL_RUNS
 
@@ -74,11 +82,22 @@ def test_many_comparisons_are_corrected_together():
     frame = runs(everywhere([0.0, 0.0, 0.0], 3), everywhere([1.0, 1.0, 0.0], 3))
     alone = compare(frame, [WANTED])["p_adjusted"].item()
     others = [frame.with_columns(dataset=pl.lit(f"d{n}"), eval_id=pl.col("eval_id") + str(n)) for n in range(5)]
-    together = compare(pl.concat([frame, *others]), [WANTED, *(Comparison("c1", f"d{n}", "before", "after") for n in range(5))])
+    together = compare(
+        pl.concat([frame, *others]), [WANTED, *(Comparison("c1", f"d{n}", "before", "after") for n in range(5))]
+    )
     assert together.filter(pl.col("dataset") == "d")["p_adjusted"].item() > alone
 
 
-@given(st.lists(st.tuples(st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=5), st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=5)), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=5),
+            st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=5),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
 @settings(max_examples=30, deadline=None)
 def test_a_p_value_is_a_probability_and_does_not_depend_on_the_order_of_trials(pairs):
     limits = {**section("measure")["compare"], "permutations": 200}
@@ -97,6 +116,9 @@ def test_equal_arms_raise_no_more_false_alarms_than_the_level_allows():
     alarms = 0
     for _ in range(200):
         rates = source.uniform(0.2, 0.9, size=6)
-        pairs = [(list(source.binomial(1, rate, 3).astype(float)), list(source.binomial(1, rate, 3).astype(float))) for rate in rates]
+        pairs = [
+            (list(source.binomial(1, rate, 3).astype(float)), list(source.binomial(1, rate, 3).astype(float)))
+            for rate in rates
+        ]
         alarms += permutation_p(pairs, limits) < 0.05
     assert binomtest(alarms, 200).proportion_ci(0.90).low <= 0.05

@@ -29,7 +29,9 @@ def test_a_forgotten_thread_leaves_no_word_anywhere_and_is_not_read_again(home, 
     materialise(home, [*stages.INGEST, *stages.CANON, *stages.SIGNALS, *stages.DISCOVERY, *stages.REPORT], days=days)
     materialise(home, stages.REGISTRY)
     assert _files_with(home.root, CANARY)
-    others = set(home.lake.read("turns")["user_message"]) - {m for m in home.lake.read("turns")["user_message"] if CANARY in m}
+    others = set(home.lake.read("turns")["user_message"]) - {
+        m for m in home.lake.read("turns")["user_message"] if CANARY in m
+    }
 
     forget_threads(home, ["019c0000-0000-7000-8000-000000000007"])
     assert _files_with(home.root, CANARY) == []

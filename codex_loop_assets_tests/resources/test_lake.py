@@ -24,7 +24,13 @@ def lake(tmp_path):
 
 def report(day: str, sessions: int = 1) -> pl.DataFrame:
     numbers = dict.fromkeys(("human_sessions", "friction", "delight", "live_clusters", "open_proposals"), 0)
-    row = {"dt": date.fromisoformat(day), "sessions": sessions, **numbers, "cost_usd": 0.0, "path": f"reports/{day}.html"}
+    row = {
+        "dt": date.fromisoformat(day),
+        "sessions": sessions,
+        **numbers,
+        "cost_usd": 0.0,
+        "path": f"reports/{day}.html",
+    }
     return TABLES["daily_report"].frame([row])
 
 
@@ -34,7 +40,9 @@ def test_equal_frames_give_equal_bytes_whatever_the_row_order(lake):
         for name in ("b", "a", "c")
     ]
     first = lake.write("cluster_events", "2026-03-01", TABLES["cluster_events"].frame(rows))
-    second = lake.write("cluster_events", "2026-03-01", pl.DataFrame(rows[::-1], schema=TABLES["cluster_events"].schema))
+    second = lake.write(
+        "cluster_events", "2026-03-01", pl.DataFrame(rows[::-1], schema=TABLES["cluster_events"].schema)
+    )
     assert first == second
 
 
@@ -111,8 +119,16 @@ def test_the_sentinel_partition_is_no_partition(lake):
 
 def test_forgetting_a_thread_leaves_no_row_of_it_and_every_other_row(lake):
     rows = [
-        {"thread_id": thread, "detector": "local_judge", "detector_version": "1", "schema_version": "s", "status": "judged",
-         "findings": 0, "rejected": 0, "calls": 0}
+        {
+            "thread_id": thread,
+            "detector": "local_judge",
+            "detector_version": "1",
+            "schema_version": "s",
+            "status": "judged",
+            "findings": 0,
+            "rejected": 0,
+            "calls": 0,
+        }
         for thread in ("keep", "drop")
     ]
     lake.write("judge_coverage", "2026-03-01", TABLES["judge_coverage"].frame(rows))

@@ -40,7 +40,9 @@ def test_an_unchanged_day_is_run_again_without_opening_a_session_file_and_with_t
     before = digests(home, days)
     files = list(codex_home.rglob("*.jsonl"))
     opened = []
-    sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" and str(args[0]).endswith(".jsonl") else None)
+    sys.addaudithook(
+        lambda event, args: opened.append(str(args[0])) if event == "open" and str(args[0]).endswith(".jsonl") else None
+    )
     materialise(home, WHOLE_DAY, days=days)
     assert digests(home, days) == before
     assert [path for path in opened if path in map(str, files)] == []
@@ -68,7 +70,9 @@ def test_a_grown_session_is_read_again_and_its_neighbours_are_not(home, codex_ho
     neighbour = next(path for path in codex_home.rglob("*.jsonl") if path.name.endswith("000000000001.jsonl"))
     neighbour.chmod(0o000)
     opened = []
-    sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" and str(args[0]).endswith(".jsonl") else None)
+    sys.addaudithook(
+        lambda event, args: opened.append(str(args[0])) if event == "open" and str(args[0]).endswith(".jsonl") else None
+    )
     try:
         assert scan(home).changed == ["2026-03-01", "2026-03-03"]
         materialise(home, [*stages.INGEST, *stages.CANON], days=["2026-03-01"])
@@ -90,10 +94,16 @@ def test_each_day_of_a_range_has_its_own_metadata_and_check_results(home):
     materialise(home, stages.INGEST, days=["2026-03-01", "2026-03-02", "2026-03-03"])
     with dg.DagsterInstance.get() as instance:
         records = instance.fetch_materializations(dg.AssetKey("spines"), limit=10).records
-        rows = {record.partition_key: record.asset_materialization.metadata["dagster/partition_row_count"].value for record in records}
+        rows = {
+            record.partition_key: record.asset_materialization.metadata["dagster/partition_row_count"].value
+            for record in records
+        }
         assert rows == {"2026-03-01": 2, "2026-03-02": 0, "2026-03-03": 1}
         check = dg.AssetCheckKey(dg.AssetKey("spines"), "every_line_is_accounted_for")
-        states = {info.partition_key: info.latest_execution_status.value for info in instance.event_log_storage.get_asset_check_partition_info([check])}
+        states = {
+            info.partition_key: info.latest_execution_status.value
+            for info in instance.event_log_storage.get_asset_check_partition_info([check])
+        }
         assert {day: states[day] for day in rows} == dict.fromkeys(rows, "SUCCEEDED")
 
 
@@ -118,7 +128,9 @@ materialise(Home(__import__("pathlib").Path(sys.argv[1])), WHOLE_DAY, days=["202
 
 @pytest.mark.parametrize("table", ["events", "turns", "signals"])
 def test_a_run_killed_midway_is_marked_failed_and_the_next_one_gives_what_an_undisturbed_one_gives(home, table):
-    process = subprocess.Popen([sys.executable, "-c", RUN, str(home.root)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(home.root)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while not home.lake.has(table, "2026-03-01") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -132,11 +144,17 @@ def test_a_run_killed_midway_is_marked_failed_and_the_next_one_gives_what_an_und
     days = ["2026-03-01", "2026-03-02", "2026-03-03"]
     materialise(home, WHOLE_DAY, days=days)
     turns = home.lake.read("turns")
-    assert turns.height == 4 and turns.select(pl.struct("thread_id", "run", "seq_start").is_duplicated().any()).item() is False
+    assert (
+        turns.height == 4
+        and turns.select(pl.struct("thread_id", "run", "seq_start").is_duplicated().any()).item() is False
+    )
     after = digests(home, days)
     materialise(home, WHOLE_DAY, days=days)
     assert digests(home, days) == after
 
 
 def test_days_with_short_gaps_are_one_range_and_long_gaps_part_them():
-    assert contiguous(["2026-03-05", "2026-03-01", "2026-04-01"]) == [("2026-03-01", "2026-03-05"), ("2026-04-01", "2026-04-01")]
+    assert contiguous(["2026-03-05", "2026-03-01", "2026-04-01"]) == [
+        ("2026-03-01", "2026-03-05"),
+        ("2026-04-01", "2026-04-01"),
+    ]
