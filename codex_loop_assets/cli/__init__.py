@@ -25,6 +25,7 @@ COMMANDS = {
     "ingest-job": "measure",
     "trends": "measure",
     "ticket": "tickets",
+    "verify": "verify",
     "schema-proposals": "schema",
     "schema-approve": "schema",
     "schema-reject": "schema",

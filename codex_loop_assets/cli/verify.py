@@ -1,0 +1,161 @@
+"""`verify`: does a ticket close, stay open or open again, by measured trials and by production.
+
+What belongs here: gathering what the rule needs from a home and recording what it says. What does not: the rule
+(`loop.verify`), the statistics of trials (`measure.statistics`).
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import click
+import polars as pl
+from rich.console import Console
+from rich.markdown import Markdown
+
+from codex_loop_assets.cli.options import Problem, home_options, parse_day, today
+from codex_loop_assets.cli.runs import materialise
+from codex_loop_assets.cli.tasks import partition
+from codex_loop_assets.loop import life, ticket_log
+from codex_loop_assets.loop import verify as rule
+from codex_loop_assets.loop.tickets import newest_state
+from codex_loop_assets.resources import jobs
+from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.registry import members_of
+from codex_loop_assets.resources.report_inputs import exposure
+from codex_loop_assets.resources.schema import current_schema
+from codex_loop_assets.stages import MEASURE
+
+EXIT_CODES = {"close": 0, "keep": 1, "reopen": 2}
+
+
+@click.command()
+@click.argument("ticket_id", metavar="TICKET")
+@click.option(
+    "--job",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Harbor job folder on the ticket's dataset; may be repeated. Without one, the trials already taken in decide.",
+)
+@click.option(
+    "--arm", "arms", multiple=True, help="Name of what each --job measured, in the order of the --job options."
+)
+@click.option(
+    "--since", callback=parse_day, help="Day the change reached people: production before and after it is compared."
+)
+@home_options()
+def verify(home: Home, ticket_id: str, folders: tuple[Path, ...], arms: tuple[str, ...], since: str | None) -> None:
+    """Close, keep or reopen a ticket by measured proof, with the statistics shown.
+
+    The arm whose trials started first is the baseline. Neighbouring datasets and delight guards count as far as they
+    were measured with the same arms (`codex-loop ingest-job DIR --cluster-id CLUSTER --arm NAME`). The verdict goes to
+    the ticket's history.
+
+    Exit 0: closed. 1: kept as it is (also when nothing could be decided because of an error). 2: reopened.
+    """
+    if arms and len(arms) != len(folders):
+        raise Problem(
+            f"{len(folders)} --job but {len(arms)} --arm; name one arm for each job, in the same order, or none"
+        )
+    cluster_id = find_ticket(home, ticket_id).cluster_id
+    partition(home, None, cluster_id)
+    take_in(home, cluster_id, folders, arms)
+    if folders or not home.lake.has("regressions", cluster_id):
+        materialise(home, MEASURE, clusters=[cluster_id])
+    verdict = record(home, ticket_id, today(), date.fromisoformat(since) if since else None)
+    materialise(home, ["tickets"], clusters=[cluster_id])
+    _print(verdict)
+    raise SystemExit(EXIT_CODES[verdict.outcome])
+
+
+def find_ticket(home: Home, ticket_id: str) -> life.State:
+    """The ticket as of its newest event. Raises Problem for one that was never opened or is part of another."""
+    state = life.fold(ticket_log.read(log_path(home))).get(ticket_id)
+    if state is None:
+        raise Problem(f"no ticket {ticket_id!r}; list them with: SELECT ticket_id, status, title FROM tickets")
+    if state.status == "merged":
+        raise Problem(f"{ticket_id} became part of {state.merged_into}; verify that one")
+    return state
+
+
+def log_path(home: Home) -> Path:
+    """Where the history of all tickets lies."""
+    return home.root / "tickets" / "log.jsonl"
+
+
+def take_in(home: Home, cluster_id: str, folders: tuple[Path, ...], arms: tuple[str, ...]) -> None:
+    """Copy job folders into the home. Raises Problem for a folder that is no job and for two folders of one name."""
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise Problem(f"two job folders have the same name ({', '.join(sorted(names))}); rename one")
+    for folder, arm in zip(folders, arms or [None] * len(folders), strict=True):
+        try:
+            jobs.adopt_job(home, cluster_id, folder.resolve(), arm)
+        except ValueError as error:
+            raise Problem(str(error)) from error
+
+
+def record(home: Home, ticket_id: str, day: date, since: date | None) -> rule.Verdict:
+    """Decide about a ticket and append the event to its history; the same verdict on the same day is one event."""
+    with home.lake.locked("ticket_log"):
+        state = find_ticket(home, ticket_id)
+        verdict = judge(home, state, day, since)
+        # A second proof must not move the day from which on a recurrence counts.
+        if not (state.status == "verified" and verdict.outcome == "close"):
+            ticket_log.append(log_path(home), [verdict.event])
+    return verdict
+
+
+def judge(home: Home, state: life.State, day: date, since: date | None) -> rule.Verdict:
+    """The verdict on a ticket from the home's comparisons and, where the day of the change is known (`since`, or as the
+    ticket's history says), from production."""
+    lake = home.lake
+    comparisons = rule.by_role(lake.read("regressions"), lake.read("cluster_registry"), state.cluster_id)
+    changed_on = since or state.fixing_since or state.verified_on
+    return rule.decide(
+        state,
+        newest_state(state.cluster_id, lake.read("clusters"), day)["top_category"],
+        comparisons,
+        day,
+        production(home, state.cluster_id, changed_on) if changed_on else None,
+        home.section("tickets"),
+        provable=has_task(
+            lake.read("harbor_datasets", state.cluster_id), lake.read("task_validations", state.cluster_id)
+        ),
+    )
+
+
+def has_task(datasets: pl.DataFrame, validations: pl.DataFrame) -> bool:
+    """Whether a task was built for the cluster that its proof runs did not reject."""
+    rejected = validations.filter((pl.col("check") == "verdict") & (pl.col("status") == "rejected"))
+    built = datasets.filter(pl.col("stage") == "built")
+    return built.join(rejected, on="candidate_id", how="anti").height > 0
+
+
+def production(home: Home, cluster_id: str, since: date) -> rule.Production:
+    """The share of sessions with the problem before and after `since`, of those in which one of its categories could be
+    seen."""
+    lake, settings = home.lake, home.section("tickets")
+    window = timedelta(days=settings["verify"]["production_days"])
+    days = [key for key in lake.keys("sessions") if since - window <= date.fromisoformat(key) <= since + window]
+    members = members_of(lake, cluster_id)
+    seen = (
+        exposure(home, days, current_schema(home))
+        if days
+        else pl.DataFrame(schema={"thread_id": pl.String, "category": pl.String})
+    )
+    exposed = seen.filter(pl.col("category").is_in(members["category"].unique().implode()))["thread_id"]
+    return rule.production_change(members["thread_id"], lake.read("sessions", days), exposed, since, settings)
+
+
+def _print(verdict: rule.Verdict) -> None:
+    console = Console()
+    # The whole table, for a pipe or a file, is Markdown; a terminal gets it laid out.
+    if console.is_terminal:
+        console.print(Markdown(verdict.markdown()))
+    else:
+        click.echo(verdict.markdown())
+    if verdict.production is None:
+        click.echo("Production was not compared: name the day that the change reached people with --since.")

@@ -1,0 +1,135 @@
+"""Laws of `verify`: measured trials close a ticket, swapped ones do not, and the verdict is in its history."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+from click.testing import CliRunner
+
+from codex_loop_assets.cli import main
+from codex_loop_assets.cli.verify import find_ticket, has_task, production, record
+from codex_loop_assets.loop import life, ticket_log
+from codex_loop_assets.tables import TABLES
+from codex_loop_assets_tests.cli.conftest import ticket_of
+from codex_loop_assets_tests.loop import world
+
+TASKS, ATTEMPTS = 6, 3
+
+
+def job(folder, reward: float, day: int):
+    """A Harbor job folder: six tasks, three trials each, all with this reward."""
+    for number in range(TASKS * ATTEMPTS):
+        name = f"shop-{number % TASKS}__{number}"
+        result = {
+            "id": f"{folder.name}-{number}", "trial_name": name, "task_name": f"codex-loop/shop-{number % TASKS}",
+            "started_at": f"2026-03-{day:02d}T10:{number:02d}:00Z", "finished_at": f"2026-03-{day:02d}T10:{number:02d}:30Z",
+            "agent_info": {"name": "codex", "version": "1", "model_info": {"name": "gpt-5.2", "provider": "openai"}},
+            "verifier_result": {"rewards": {"reward": reward}},
+        }  # fmt: skip
+        (folder / name).mkdir(parents=True)
+        (folder / name / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def compared(home, verdict: str, difference: float):
+    """One comparison by reward among the regressions of the planted cluster."""
+    low, high = (difference - 0.1, difference + 0.1)
+    row = {
+        "cluster_id": world.CLUSTER, "dataset": world.CLUSTER, "baseline_arm": "old", "candidate_arm": "new",
+        "endpoint": "reward", "verdict": verdict, "reason": "", "difference": difference, "interval_low": low,
+        "interval_high": high, "p_value": 0.01, "p_adjusted": 0.01, "minimum_detectable_effect": 0.2, "tasks": 6,
+        "repeats": 3.0, "excluded_infrastructure": 0, "quarantined_flaky": 0,
+    }  # fmt: skip
+    home.lake.write("regressions", world.CLUSTER, TABLES["regressions"].frame([row]))
+
+
+def run(*arguments: str):
+    result = CliRunner().invoke(main, ["verify", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def status(home) -> str:
+    return find_ticket(home, ticket_of(home)).status
+
+
+def test_job_folders_close_the_ticket_and_the_statistics_are_shown(planted, tmp_path):
+    before, after = job(tmp_path / "before", 0.0, 10), job(tmp_path / "after", 1.0, 12)
+    ticket = ticket_of(planted)
+    result = run(
+        ticket, "--job", str(before), "--arm", "old", "--job", str(after), "--arm", "new", "--since", "2026-03-08"
+    )
+    assert result.exit_code == 0, result.output
+    assert "# Verdict: close" in result.output and "`old` → `new`" in result.output and "6 × 3" in result.output
+    assert "## In production, since 2026-03-08" in result.output
+    assert planted.lake.read("tickets", world.CLUSTER)["status"].item() == "verified"
+    assert ticket_log.read(planted.root / "tickets" / "log.jsonl")[-1].kind == "verified"
+
+
+def test_a_change_for_the_worse_reopens_a_verified_ticket_and_keeps_an_open_one(planted):
+    ticket = ticket_of(planted)
+    compared(planted, "regressed", -0.6)
+    assert record(planted, ticket, world.TODAY, None).outcome == "keep" and status(planted) == "new"
+    compared(planted, "improved", 0.6)
+    assert record(planted, ticket, world.TODAY, None).outcome == "close" and status(planted) == "verified"
+    compared(planted, "regressed", -0.6)
+    assert record(planted, ticket, world.TODAY, None).outcome == "reopen" and status(planted) == "regressed"
+
+
+def test_a_second_proof_does_not_move_the_day_of_the_first(planted):
+    ticket = ticket_of(planted)
+    compared(planted, "improved", 0.6)
+    for day in (world.TODAY, date(2026, 3, 20)):
+        assert record(planted, ticket, day, None).outcome == "close"
+    assert find_ticket(planted, ticket).verified_on == world.TODAY
+
+
+def test_the_same_verdict_on_one_day_is_one_line_of_the_history(planted):
+    ticket = ticket_of(planted)
+    compared(planted, "no_change_shown", 0.0)
+    for _ in range(2):
+        record(planted, ticket, world.TODAY, None)
+    assert [event.kind for event in ticket_log.read(planted.root / "tickets" / "log.jsonl")] == [
+        "opened",
+        "proof_kept_open",
+    ]
+
+
+def test_production_counts_sessions_that_could_show_the_problem(planted):
+    change = production(planted, world.CLUSTER, date(2026, 3, 8))
+    # Ten failing sessions on the days 1 to 10; the day of the change counts on neither side.
+    assert (change.before.affected, change.after.affected) == (7, 2)
+    assert change.before.exposed > 7 and change.after.exposed > 2
+    nobody = production(planted, world.CLUSTER, date(2027, 1, 1))
+    assert (nobody.before.exposed, nobody.after.exposed, nobody.difference) == (0, 0, None)
+
+
+def test_a_rejected_task_proves_nothing():
+    built, lost = world.task(1), world.lost_candidate()
+    datasets = TABLES["harbor_datasets"].frame([built, lost])
+    validations = TABLES["task_validations"]
+    assert has_task(datasets, validations.empty())
+    assert not has_task(datasets, validations.frame([world.verdict(1, "rejected")]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["tkt_none"], "SELECT ticket_id"),
+        (["{ticket}", "--job", "{folder}"], "holds no trial"),
+        (["{ticket}", "--arm", "new"], "0 --job but 1 --arm"),
+    ],
+)
+def test_wrong_input_is_a_message_that_says_what_to_do(planted, tmp_path, arguments, expected):
+    result = run(*(text.format(ticket=ticket_of(planted), folder=tmp_path) for text in arguments))
+    assert result.exit_code == 1 and expected in " ".join(result.output.split()) and status(planted) == "new"
+
+
+def test_a_merged_ticket_names_the_one_to_verify(planted):
+    ticket = ticket_of(planted)
+    state = find_ticket(planted, ticket)
+    ticket_log.append(planted.root / "tickets" / "log.jsonl", life.merge(state, "tkt_other", world.TODAY))
+    result = run(ticket)
+    assert result.exit_code == 1 and "tkt_other" in result.output
