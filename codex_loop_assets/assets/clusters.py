@@ -5,8 +5,10 @@ from datetime import date
 import dagster as dg
 
 from codex_loop_assets.assets.policy import DAILY, DAY_BEFORE, store, table_spec
+from codex_loop_assets.discovery.ask import open_asker
 from codex_loop_assets.discovery.cluster import advance
 from codex_loop_assets.discovery.embed import open_embedder, space_of
+from codex_loop_assets.discovery.label_llm import ModelLabeller
 from codex_loop_assets.discovery.state import ClusterState
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.lake import Lake
@@ -52,6 +54,7 @@ def advanced(home: Home, day: str) -> ClusterState:
     lake, settings = home.lake, home.section("discovery")
     space = space_of(open_embedder(settings["embedding"]))
     vectors = VectorStore(home.vectors_path)
+    asker = open_asker(settings["model"], home.cache / "cluster_labels")
     days = lake.keys("clusters")
     earlier = [known for known in days if known < day]
     state = advance(
@@ -64,6 +67,7 @@ def advanced(home: Home, day: str) -> ClusterState:
         newest=read_state(lake, days[-1]) if days else None,
         recorded=read_state(lake, day) if day in days else None,
         sessions=lake.read("sessions"),
+        labeller=ModelLabeller(asker, settings["labels"]) if asker else None,
     )
     labels = dict(state.clusters.select("cluster_id", "label").iter_rows())
     vectors.replace_vectors(CENTROIDS, state.day, space, state.centroids, labels)

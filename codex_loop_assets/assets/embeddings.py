@@ -7,7 +7,7 @@ import dagster as dg
 from codex_loop_assets.assets.policy import DAILY, OWNERS, describe
 from codex_loop_assets.discovery.embed import Embedder, open_embedder, space_of
 from codex_loop_assets.discovery.text import session_texts, signal_texts
-from codex_loop_assets.resources.homes import Home, HomeResource
+from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.vectors import SESSIONS, SIGNALS, VectorStore
 
 _COMMON = {**DAILY, "group_name": "discovery", "owners": OWNERS, "kinds": {"lancedb"}}
@@ -18,9 +18,10 @@ def signal_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> 
     codex = home.home
     settings = codex.section("discovery")
     embedder = open_embedder(settings["embedding"])
+    store = VectorStore(codex.vectors_path)
     for day in context.partition_keys:
         texts = signal_texts(codex.lake.read("signals", day), settings["text"])
-        embed(context, codex, "signal_embeddings", SIGNALS, day, texts, embedder)
+        embed(context, store, "signal_embeddings", SIGNALS, day, texts, embedder)
 
 
 @dg.asset(deps=["turns"], description="One vector per session: what the user was trying to do.", **_COMMON)
@@ -28,14 +29,15 @@ def session_embeddings(context: dg.AssetExecutionContext, home: HomeResource) ->
     codex = home.home
     settings = codex.section("discovery")
     embedder = open_embedder(settings["embedding"])
+    store = VectorStore(codex.vectors_path)
     for day in context.partition_keys:
         texts = session_texts(codex.lake.read("turns", day), settings["text"])
-        embed(context, codex, "session_embeddings", SESSIONS, day, texts, embedder)
+        embed(context, store, "session_embeddings", SESSIONS, day, texts, embedder)
 
 
 def embed(
     context: dg.AssetExecutionContext,
-    home: Home,
+    store: VectorStore,
     asset: str,
     collection: str,
     day: str,
@@ -43,7 +45,7 @@ def embed(
     embedder: Embedder,
 ) -> None:
     """Bring one day of a collection up to date and describe what was embedded, reused and deferred."""
-    report = VectorStore(home.vectors_path).embed_day(collection, date.fromisoformat(day), texts, embedder)
+    report = store.embed_day(collection, date.fromisoformat(day), texts, embedder)
     describe(
         context,
         asset,

@@ -4,9 +4,13 @@ import dagster as dg
 
 from codex_loop_assets.assets.clusters import read_state
 from codex_loop_assets.assets.policy import DAILY, DAY_BEFORE, store, table_spec
+from codex_loop_assets.discovery.ask import open_asker
+from codex_loop_assets.discovery.draft import TemplateDrafter
+from codex_loop_assets.discovery.draft_llm import ModelDrafter
 from codex_loop_assets.discovery.embed import open_embedder, space_of
 from codex_loop_assets.discovery.governance import read_decisions
 from codex_loop_assets.discovery.propose import propose
+from codex_loop_assets.discovery.text import opening_requests
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets.resources.vectors import SIGNALS, VectorStore
@@ -27,7 +31,10 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
     lake, settings = codex.lake, codex.section("discovery")
     vectors = VectorStore(codex.vectors_path).vectors(SIGNALS, space_of(open_embedder(settings["embedding"])))
     categories = {name: category.model_dump() for name, category in current_schema(codex).categories.items()}
+    asker = open_asker(settings["model"], codex.cache / "category_drafts")
+    drafter = ModelDrafter(asker, TemplateDrafter(settings["proposals"])) if asker else None
     for day in sorted(context.partition_keys):
+        said = lake.read("turns", [known for known in lake.keys("turns") if known <= day])
         earlier = [known for known in lake.keys("schema_proposals") if known < day]
         frame = propose(
             read_state(lake, day),
@@ -37,6 +44,8 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             read_decisions(codex.decisions_path),
             lake.read("schema_proposals", earlier[-1]) if earlier else None,
             settings["proposals"],
+            requests=opening_requests(said, settings["text"]),
+            drafter=drafter,
         )
         open_ones = frame.filter(frame["status"] == "open")
         names = "\n".join(

@@ -64,6 +64,7 @@ class VectorStore:
 
     def __init__(self, root: Path | str) -> None:
         self._root = Path(root)
+        self._connection = None
 
     def embed_day(self, collection: str, day: date, texts: Mapping[str, str], embedder: _Embedder) -> EmbeddingReport:
         """Make the day's rows of a collection exactly `texts` (id -> text), embedding only what has no vector yet.
@@ -168,10 +169,13 @@ class VectorStore:
         ]
 
     def _connect(self):
-        import lancedb
+        # Kept: opening the directory anew for every step took more time than the steps.
+        if self._connection is None:
+            import lancedb
 
-        self._root.mkdir(parents=True, exist_ok=True)
-        return lancedb.connect(str(self._root))
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._connection = lancedb.connect(str(self._root))
+        return self._connection
 
     def _table_names(self) -> list[str]:
         return [path.stem for path in self._root.glob("*.lance")]
