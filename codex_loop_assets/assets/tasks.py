@@ -28,7 +28,7 @@ def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
     registry, settings = codex.lake.read("cluster_registry"), codex.section("distill")
     for cluster_id in context.partition_keys:
         signals = members_of(codex.lake, cluster_id)
-        canon = canon_of(codex, signals, settings["later_session_days"])
+        canon = canon_of(codex, signals, settings["segments"]["later_session_days"])
         rows = distil_cluster(
             cluster_id,
             signals.drop("dt"),
