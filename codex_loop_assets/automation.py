@@ -14,7 +14,7 @@ from datetime import UTC, timedelta
 import dagster as dg
 import polars as pl
 
-from codex_loop_assets import clock, stages
+from codex_loop_assets import clock, decisions, stages
 from codex_loop_assets.resources.freshness import unsettled_days
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.sources import scan
@@ -39,7 +39,7 @@ refresh_job = dg.define_asset_job(
     dg.AssetSelection.assets(*stages.TASKS),
     description="Distil, validate and write the ticket of one cluster.",
 )
-JOBS = [ingest_job, daily_job, registry_job, refresh_job]
+JOBS = [ingest_job, daily_job, registry_job, refresh_job, *decisions.JOBS]
 
 # Files still being written would be ingested at every tick; Codex writes a line every few seconds while it works.
 QUIET = timedelta(minutes=5)

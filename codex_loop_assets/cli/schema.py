@@ -20,16 +20,10 @@ from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.discovery import governance
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.proposals import decide, proposals_now
 from codex_loop_assets.resources.schema import current_schema
 
 _who = click.option("--who", default=getpass.getuser, help="Who decides (default: your user name).")
-
-
-def proposals_now(home: Home) -> pl.DataFrame:
-    """The newest proposals, with every decision taken since laid over them."""
-    days = home.lake.keys("schema_proposals")
-    frame = home.lake.read("schema_proposals", days[-1:])
-    return governance.with_decisions(frame, governance.read_decisions(home.decisions_path))
 
 
 @click.command()
@@ -66,14 +60,7 @@ def schema_proposals(home: Home, everything: bool) -> None:
 def schema_approve(home: Home, proposal_id: str, reason: str, who: str) -> None:
     """Promote a proposal: from the next day on it is detected in every turn."""
     with _decisions():
-        entry = governance.approve(
-            home.decisions_path,
-            _proposal(home, proposal_id),
-            who,
-            clock.now(),
-            list(current_schema(home).categories),
-            reason,
-        )
+        entry = decide(home, proposal_id, approve=True, who=who, reason=reason)
     click.echo(
         f"{entry['category_name']} is detected from the next day on; for earlier days: codex-loop signals --reschema --from DAY"
     )
@@ -87,7 +74,7 @@ def schema_approve(home: Home, proposal_id: str, reason: str, who: str) -> None:
 def schema_reject(home: Home, proposal_id: str, reason: str, who: str) -> None:
     """Turn a proposal down; it does not come back unchanged."""
     with _decisions():
-        governance.reject(home.decisions_path, _proposal(home, proposal_id), who, clock.now(), reason)
+        decide(home, proposal_id, approve=False, who=who, reason=reason)
     click.echo(f"{proposal_id} rejected")
 
 
@@ -150,13 +137,6 @@ def schema_export(home: Home, output: Path) -> None:
         output, governance.export_schema(categories, governance.read_decisions(home.decisions_path), schema.version)
     )
     click.echo(f"{len(categories)} categories: {output}")
-
-
-def _proposal(home: Home, proposal_id: str) -> dict:
-    found = proposals_now(home).filter(pl.col("proposal_id") == proposal_id)
-    if found.is_empty():
-        raise Problem(f"no proposal {proposal_id!r}; list them with: codex-loop schema-proposals --all")
-    return found.row(0, named=True)
 
 
 class _decisions:
