@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from codex_loop_assets.signals.model import one_line
 
@@ -58,7 +58,7 @@ class Step:
     operator: str
     words: tuple[str, ...]
 
-    @property
+    @cached_property
     def program(self) -> str:
         return self.words[0].replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".exe").lower() if self.words else ""
 
@@ -131,6 +131,7 @@ def deciding_steps(command: str) -> tuple[Step, ...]:
     return tuple(reversed(deciding))
 
 
+@lru_cache(maxsize=4_096)
 def family(command: str) -> str:
     """What a line is an attempt at: program and subcommand or script, the same for every variation of arguments.
 

@@ -94,7 +94,8 @@ def _patch_text(arguments: str) -> str:
 
 
 def _side(lines: list[str], sign: str) -> tuple[str, ...]:
-    return _meaningful([line[1:] for line in lines if line.startswith(sign) and not line.startswith(sign * 3)])
+    file_name = sign * 3
+    return _meaningful([line[1:] for line in lines if line[:1] == sign and line[:3] != file_name])
 
 
 def _meaningful(lines: list[str]) -> tuple[str, ...]:

@@ -74,8 +74,9 @@ def refusals(canon: CanonTables) -> pl.DataFrame:
 
     A policy's refusal is none. A sub-agent's own record repeats decisions made in its parent and is left out.
     """
-    output = pl.col("output").fill_null("")
-    declined = (pl.col("status") == "declined") & ~output.str.contains(_REFUSED_BY_POLICY)
+    output, was_declined = pl.col("output").fill_null(""), pl.col("status") == "declined"
+    # The policy's words are looked for in the few declined calls only: in all outputs they cost more than the rest.
+    declined = was_declined & ~pl.when(was_declined).then(output).str.contains(_REFUSED_BY_POLICY)
     by_text = pl.col("approval").is_null() & (output.str.contains(_REFUSED_BY_PERSON) | declined)
     return (
         canon.tool_calls.filter(pl.col("approval").is_in(PERSON_REFUSED).fill_null(False) | by_text)

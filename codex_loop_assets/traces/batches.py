@@ -60,7 +60,9 @@ class EventBatches:
             return
         columns = list(zip(*self.rows, strict=True))
         self.rows.clear()
-        columns[_PATHS] = tuple(None if p is None else _SEPARATOR.join(p) for p in columns[_PATHS])
+        paths = columns[_PATHS]
+        if paths.count(None) < len(paths):
+            columns[_PATHS] = tuple(None if p is None else _SEPARATOR.join(p) for p in paths)
         frame = pl.DataFrame([_series(name, values) for name, values in zip(_COLUMNS, columns, strict=True)])
         files = pl.Series("file", self._files, dtype=pl.String)
         self._frames.append(
@@ -82,7 +84,7 @@ class EventBatches:
 
 def _series(name: str, values: tuple) -> pl.Series:
     dtype = _TYPES[name]
-    if values[0] is None and not any(value is not None for value in values):
+    if values[0] is None and values.count(None) == len(values):
         return pl.Series(name, [None], dtype=dtype).new_from_index(0, len(values))
     return pl.Series(name, values, dtype=dtype, strict=True)
 

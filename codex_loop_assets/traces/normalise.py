@@ -66,6 +66,8 @@ class Normaliser:
         if type(item) is not dict:
             return self._unknown("response_item", item)
         kind = item.get("type")
+        if type(kind) is str and (handler := response_items.HANDLERS.get(kind)) is not None:
+            return self._safely(handler, item)
         if kind is None and "role" in item:
             kind = "message"
         return self._by(response_items.HANDLERS, kind, item)

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import re
 
-from codex_loop_assets.traces.row import Content, content
-from codex_loop_assets.traces.values import to_json
+from codex_loop_assets.traces.row import Content, words
 
 ROLLOUT_HEAD = re.compile(
-    rb'\{"timestamp": ?"([^"\\]*)", ?("ordinal": ?\d+, ?)?"type": ?"([a-z_]+)", ?'
+    rb'\{"timestamp": ?"([^"\\\x80-\xff]*)", ?("ordinal": ?\d+, ?)?"type": ?"([a-z_]+)", ?'
     rb'"payload": ?\{(?:"type": ?"([a-z_]+)")?'
 )
 """Groups: timestamp, ordinal or None, type, the payload's type where that is its first key."""
 
 SPINE_HEAD = re.compile(
     rb'\{"schema_version": ?"codex_trace_spine_v1", ?"thread_id": ?"([^"\\]*)", ?"seq": ?(\d{1,15}), ?'
-    rb'"timestamp": ?"([^"\\]*)", ?'
-    rb'"type": ?"(event|turn_context)", ?"payload": ?\{(?:"id": ?"([^"\\]*)", ?"msg": ?\{"type": ?"([a-z_]+)"'
+    rb'"timestamp": ?"([^"\\\x80-\xff]*)", ?'
+    rb'"type": ?"(event|turn_context)", ?"payload": ?\{(?:"id": ?"([^"\\\x80-\xff]*)", ?"msg": ?\{"type": ?"([a-z_]+)"'
     rb'(?:, ?"item": ?\{"type": ?"([a-z_]+)")?)?'
 )
 """Groups: thread id, seq, timestamp, type, event id, event tag, item tag."""
@@ -44,14 +43,29 @@ ROLLOUT_OPENINGS = _openings("payload", ("token_count", "reasoning", *_DELTAS), 
 SPINE_OPENINGS = _openings("msg", ("token_count", *_DELTAS))
 
 USAGE = re.compile(
-    rb'"total_token_usage": ?(\{[^{}]*\}), ?"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d+)[^{}]*\}, ?'
-    rb'"model_context_window": ?(\d+|null)'
+    rb'"total_token_usage": ?(\{[^{}\x80-\xff]*\}), ?"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d{1,18})[^{}]*\}, ?'
+    rb'"model_context_window": ?(?:(\d{1,18})|null)'
 )
+
+_TOKENS = b'{"context_tokens":%b,"context_window":%b}'
+_TOKEN_COUNT = words("token_count", None, None)[:-2]
+REASONING = words("reasoning", None, None)
+"""Content of a reasoning item that `is_silent_reasoning`."""
+
+_SILENT_REASONING = re.compile(
+    rb', ?(?:"id": ?"[^"\\]*", ?)?"summary": ?\[\], ?(?:"content": ?null, ?)?"encrypted_content": ?"'
+)
+
+
+def is_silent_reasoning(data: bytes, start: int) -> bool:
+    """Whether the rest of a reasoning item, from behind its tag, is an empty summary and one encrypted text: nothing
+    that is kept, so it need not be decoded."""
+    opening = _SILENT_REASONING.match(data, start)
+    return opening is not None and data.find(b'"', opening.end()) == len(data) - 3 and b"\\" not in data[-4:]
 
 
 def token_count(usage: re.Match) -> Content:
     """Content of a token_count: totals, tokens in the context after the last request, and the window's size."""
-    detail = {"context_tokens": int(usage[2])}
-    if usage[3] != b"null":
-        detail["context_window"] = int(usage[3])
-    return content("token_count", tokens=usage[1].decode(), detail=to_json(detail))
+    totals, used, window = usage.groups()
+    detail = b'{"context_tokens":%b}' % used if window is None else _TOKENS % (used, window)
+    return (*_TOKEN_COUNT, totals.decode(), detail.decode())

@@ -119,12 +119,30 @@ class RolloutReader:
             return self._quick_tokens(data, head, number, offset, size)
         if kind == b"reasoning":
             repeats, self._echoes.reasoned = self._echoes.reasoned, False
-            return repeats and self._pass_over(REPEATED_REASONING)
+            if repeats:
+                return self._pass_over(REPEATED_REASONING)
+            return head[3] == b"response_item" and self._silent_reasoning(data, head, number, offset, size)
         return head[3] == b"event_msg" and self._pass_over("delta")
 
     def _pass_over(self, reason: str) -> bool:
         self.tally.skipped[reason] += 1
         return True
+
+    def _silent_reasoning(self, data: bytes, head: re.Match, number: int, offset: int, size: int) -> bool:
+        if not quick.is_silent_reasoning(data, head.end()):
+            return False
+        self._quick_store(head, number, offset, size, quick.REASONING)
+        return True
+
+    def _quick_store(self, head: re.Match, number: int, offset: int, size: int, found: Content) -> None:
+        """Store a record that neither speaks nor starts a turn."""
+        self.tally.read += 1
+        era = "E" if head[2] else "C"
+        if self.era is None or era > self.era:
+            self.era = era
+        self.batches.rows.append(
+            (self.origin, self._run, number, 0, head[1].decode(), size, self._file, offset, self._turn, *found)
+        )
 
     def _quick_tokens(self, data: bytes, head: re.Match, number: int, offset: int, size: int) -> bool:
         usage = quick.USAGE.search(data, head.end())
@@ -133,9 +151,7 @@ class RolloutReader:
         if usage[1] == self._raw_totals:
             return self._pass_over("token_count_unchanged")
         self._raw_totals = usage[1]
-        self.tally.read += 1
-        self._see_era("E" if head[2] else "C")
-        self._store(number, offset, size, head[1].decode(), quick.token_count(usage), "token_count")
+        self._quick_store(head, number, offset, size, quick.token_count(usage))
         return True
 
     def _line(self, data: bytes, number: int, offset: int, size: int) -> None:
@@ -168,7 +184,9 @@ class RolloutReader:
         self._store(number, offset, size, timestamp, found, form)
 
     def _shaped(self, kind: str, payload: Any, record: dict) -> Content | str:
-        self._see_era("E" if "ordinal" in record else "C")
+        era = "E" if "ordinal" in record else "C"
+        if self.era is None or era > self.era:
+            self.era = era
         if kind == "response_item":
             return self._normaliser.response_item(payload)
         if kind == "event_msg":

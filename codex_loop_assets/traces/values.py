@@ -56,7 +56,11 @@ def tag(value: Any) -> str | None:
 
 def to_json(value: Any) -> str:
     """Compact JSON text; what orjson cannot write (integers over 64 bits, odd keys) is written as its repr."""
-    return orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS
+        return orjson.dumps(value, default=repr, option=options).decode()
 
 
 def merged_json(text: str | None, more: dict) -> str:

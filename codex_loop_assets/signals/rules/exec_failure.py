@@ -40,6 +40,10 @@ class _Episode:
     last_turn: int = 0
     recovered: bool = False
 
+    def __post_init__(self) -> None:
+        # Looked for in every command until the episode ends.
+        self.telling_word = self.thing.rsplit(" ", 1)[-1].lower()
+
 
 @rule(
     category="exec_failure",
@@ -63,24 +67,26 @@ class _Episode:
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     patterns, checks = FailurePatterns.read(thresholds), CheckPatterns.read(thresholds)
-    calls = canon.tool_calls.filter(pl.col("name").is_in(("shell", "apply_patch")) & (pl.col("actor") != "user"))
+    columns = (
+        "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at", "name", "command", "exit_code",
+        "status", "approval", "success", "paths",
+    )  # fmt: skip
+    output = pl.when(pl.col("exit_code") != 0).then(pl.col("output")).alias("output")
+    own = pl.col("name").is_in(("shell", "apply_patch")) & (pl.col("actor") != "user")
+    calls = canon.tool_calls.lazy().filter(own).select(*columns, output).collect()
     failing = calls.filter(
         (pl.col("name") == "shell") & (pl.col("exit_code") != 0) & ~pl.col("status").is_in(_NOT_A_FAILURE)
     )
     if failing.is_empty():
         return []
     threads = failing["thread_id"].unique().implode()
-    columns = (
-        "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at", "name", "command", "exit_code",
-        "status", "approval", "success", "paths",
-    )  # fmt: skip
-    output = pl.when(pl.col("exit_code") != 0).then(pl.col("output")).alias("output")
-    ordered = with_checks(calls.filter(pl.col("thread_id").is_in(threads)).select(*columns, output), checks)
+    ordered = with_checks(calls.filter(pl.col("thread_id").is_in(threads)), checks)
     own_words = pl.col("kind").is_in(_WORDS) & pl.col("role").is_in(("user", "developer", "system")).not_().fill_null(
         True
     )
-    said = canon.events.filter(pl.col("thread_id").is_in(threads) & own_words & pl.col("text").is_not_null())
-    said = said.select("thread_id", "run", "seq", "text").sort("thread_id", "run", "seq")
+    last_words = pl.col("text").str.slice(-_ANNOUNCEMENT_LENGTH)
+    said = canon.events.lazy().filter(pl.col("thread_id").is_in(threads) & own_words & pl.col("text").is_not_null())
+    said = said.select("thread_id", "run", "seq", last_words).collect().sort("thread_id", "run", "seq")
     words = {rows[0]["thread_id"]: rows for rows in groups(said, "thread_id")}
     moments = []
     for rows in groups(ordered.sort("thread_id", "run", "seq_start"), "thread_id"):
@@ -101,7 +107,7 @@ class _Session:
         checks: CheckPatterns,
     ) -> None:
         self._calls, self._thresholds = calls, thresholds
-        self._words = sorted(words, key=lambda said: (said["run"], said["seq"]))
+        self._words = words
         self._word_places = [(said["run"], said["seq"]) for said in self._words]
         self._patterns, self._checks = patterns, checks
         # Paths edited since a check last passed, and since a check last ran; runs of each check since the last edit.
@@ -138,8 +144,10 @@ class _Session:
     @staticmethod
     def _succeeded(command: str, running: Mapping[str, _Episode]) -> _Episode | None:
         """The open episode whose thing this command does; the line is read only where it can be one."""
+        if not running:
+            return None
         lowered = command.lower()
-        if any(thing.rsplit(" ", 1)[-1].lower() in lowered for thing in running):
+        if any(episode.telling_word in lowered for episode in running.values()):
             return running.get(family(command))
         return None
 
@@ -172,10 +180,10 @@ class _Session:
     def _sandbox_retry_worked(self, index: int) -> bool:
         """The sandbox stopped the command and the same command then ran: Codex's ordinary way to ask for permission."""
         call = self._calls[index]
-        if not self._patterns.sandbox.search((call["output"] or "")[:_SANDBOX_LENGTH]):
-            return False
         following = self._calls[index + 1 : index + 1 + _RETRY_WINDOW]
-        return any(other["command"] == call["command"] and other["exit_code"] == 0 for other in following)
+        if not any(other["command"] == call["command"] and other["exit_code"] == 0 for other in following):
+            return False
+        return self._patterns.sandbox.search((call["output"] or "")[:_SANDBOX_LENGTH]) is not None
 
     def _announced(self, index: int) -> bool:
         """Whether the agent's words since its previous call say that it expects the failure."""
@@ -184,7 +192,7 @@ class _Session:
         # By bisection: looking through all words at every call made long sessions cost the square of their length.
         first = bisect_right(self._word_places, (call["run"], since))
         after = bisect_left(self._word_places, (call["run"], call["seq_start"]))
-        texts = [words["text"][-_ANNOUNCEMENT_LENGTH:] for words in self._words[first:after] if words["text"]]
+        texts = [words["text"] for words in self._words[first:after] if words["text"]]
         looks_first = self._patterns.looks_first if call["check"] else None
         return any(
             self._patterns.expected.search(text) or (looks_first is not None and looks_first.search(text))
@@ -224,13 +232,14 @@ def _missing_program(call: Mapping[str, Any]) -> str | None:
 
 def _moment(episode: _Episode, thresholds: Mapping[str, Any], patterns: FailurePatterns) -> Moment:
     first, last, count = episode.attempts[0], episode.attempts[-1], len(episode.attempts)
-    reason = _reason(last, patterns)
+    reasons = [_reason(call, patterns) for call in episode.attempts]
+    reason = reasons[-1]
     check = last["check"]
     mild = check or _missing_program(last) is not None
     severity = 1 + (count >= thresholds["strong_attempts"]) + (not episode.recovered and (count > 1 or not mild))
     evidence = [
-        Evidence(call["seq_end"], call["call_id"], _reason(call, patterns) or None, call["run"])
-        for call in episode.attempts
+        Evidence(call["seq_end"], call["call_id"], said or None, call["run"])
+        for call, said in zip(episode.attempts, reasons, strict=True)
     ]
     return Moment(
         thread_id=first["thread_id"],

@@ -31,7 +31,8 @@ _ANSWERS = ("exec_approval", "patch_approval")
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     asked = top_level(canon).filter(pl.col("approvals_observable")).join(refusals(canon), on="thread_id", how="anti")
-    answered = _answered(canon.events.join(asked.select("thread_id"), on="thread_id", how="semi"))
+    exchanged = canon.events.filter(pl.col("kind").is_in((*_REQUESTS, *_ANSWERS)))
+    answered = _answered(exchanged.join(asked.select("thread_id"), on="thread_id", how="semi"))
     rapid = pl.col("wait_ms").is_between(thresholds["minimum_wait_ms"], thresholds["maximum_wait_ms"])
     moments = []
     for _, group in answered.with_columns(rapid.alias("rapid")).group_by("thread_id", maintain_order=True):
