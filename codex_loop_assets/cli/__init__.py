@@ -28,6 +28,7 @@ COMMANDS = {
     "ticket": "tickets",
     "verify": "verify",
     "review": "review",
+    "send": "send",
     "schema-proposals": "schema",
     "schema-approve": "schema",
     "schema-reject": "schema",
