@@ -305,10 +305,11 @@ class _Thread:
             key = {"trajectory_id": child} if self.embed else {"trajectory_path": self.places[child]}
             references.append({"session_id": child} | key)
             self._part.children.append(child)
-        result: dict[str, Any] = {"subagent_trajectory_ref": references}
-        if event["call_id"] in [made["tool_call_id"] for made in step.get("tool_calls", ())]:
-            result["source_call_id"] = event["call_id"]
-        self._observe(step, result)
+        results = step.setdefault("observation", {"results": []})["results"]
+        answer = [result for result in results if result.get("source_call_id") == event["call_id"] is not None]
+        if not answer:
+            results.append({})
+        (answer or results)[-1].setdefault("subagent_trajectory_ref", []).extend(references)
 
     def _place_the_rest(self) -> None:
         """Sub-agents that only their own metadata ties to this thread."""

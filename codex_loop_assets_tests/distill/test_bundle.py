@@ -98,5 +98,5 @@ def test_a_folder_that_is_no_bundle_is_refused_with_a_reason(tmp_path, manifest)
     with pytest.raises(BundleError, match="no bundle"):
         read_bundle(tmp_path)
     (tmp_path / "bundle.json").write_text(manifest)
-    with pytest.raises(BundleError, match="bundle.json"):
+    with pytest.raises(BundleError, match=r"bundle\.json"):
         read_bundle(tmp_path)
