@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 
 import click
 from rich.console import Console, Group
@@ -46,14 +47,16 @@ def review(home: Home, who: str, limit: int | None, only_list: bool) -> None:
         for item in items:
             console.print(line(item), soft_wrap=True)
         return
-    given = []
-    for number, item in enumerate(items, start=1):
-        console.print(panel(item, number, len(items)))
-        reply = _reply()
-        if reply is None:
-            break
-        verdict = _record(home, console, item, reply, who)
-        given += [verdict] if verdict else []
+    given: list[Verdict] = []
+    # Ctrl-C while a reason is typed: that answer is not given, and those before it are.
+    with suppress(click.Abort):
+        for number, item in enumerate(items, start=1):
+            console.print(panel(item, number, len(items)))
+            reply = _reply()
+            if reply is None:
+                break
+            verdict = _record(home, console, item, reply, who)
+            given += [verdict] if verdict else []
     _refresh_tickets(home, given)
     click.echo(summary(given, len(items)))
     for text in agreement_lines(reviews.verdicts(home)):

@@ -66,7 +66,7 @@ def verify(home: Home, ticket_id: str, folders: tuple[Path, ...], arms: tuple[st
         materialise(home, MEASURE, clusters=[cluster_id])
     verdict = record(home, ticket_id, today(), date.fromisoformat(since) if since else None)
     materialise(home, ["tickets"], clusters=[cluster_id])
-    _print(verdict)
+    _print(verdict, home.lake.read("eval_runs", cluster_id)["arm"].unique().sort().to_list())
     raise SystemExit(EXIT_CODES[verdict.outcome])
 
 
@@ -86,15 +86,35 @@ def log_path(home: Home) -> Path:
 
 
 def take_in(home: Home, cluster_id: str, folders: tuple[Path, ...], arms: tuple[str, ...]) -> None:
-    """Copy job folders into the home. Raises Problem for a folder that is no job and for two folders of one name."""
-    names = [folder.resolve().name for folder in folders]
-    if len(set(names)) < len(names):
-        raise Problem(f"two job folders have the same name ({', '.join(sorted(names))}); rename one")
-    for folder, arm in zip(folders, arms or [None] * len(folders), strict=True):
+    """Copy job folders into the home. Raises Problem for a folder that is no job, for two folders of one name, and for one
+    with the name of another job of this home, whose trials would be taken for its own."""
+    paths = [folder.resolve() for folder in folders]
+    if len({path.name for path in paths}) < len(paths):
+        raise Problem(f"two job folders have one name ({', '.join(sorted(path.name for path in paths))}); rename one")
+    for path, arm in zip(paths, arms or [None] * len(paths), strict=True):
+        known = jobs.jobs_folder(home, cluster_id) / path.name
+        if known.is_dir() and trials_of(known) != trials_of(path):
+            raise Problem(f"another job named {path.name}, with other trials, was taken in before; rename {path}")
         try:
-            jobs.adopt_job(home, cluster_id, folder.resolve(), arm)
+            jobs.adopt_job(home, cluster_id, path, arm)
         except ValueError as error:
             raise Problem(str(error)) from error
+
+
+def trials_of(job: Path) -> dict[str, bytes]:
+    """Trial directory -> result of every trial of a job folder."""
+    return {path.parent.name: path.read_bytes() for path in job.glob("*/result.json")}
+
+
+def advice(verdict: rule.Verdict, arms: list[str]) -> list[str]:
+    """What would let the next verdict say more. `arms`: those that the ticket's trials belong to."""
+    found = []
+    if len(arms) < 2:
+        have = f"all trials of this ticket belong to the arm {arms[0]}" if arms else "this ticket has no trials yet"
+        found.append(f"A comparison needs two arms, and {have}: --job BEFORE --arm before --job AFTER --arm after")
+    if verdict.production is None:
+        found.append("Production was not compared: name the day that the change reached people with --since.")
+    return found
 
 
 def record(home: Home, ticket_id: str, day: date, since: date | None) -> rule.Verdict:
@@ -150,12 +170,12 @@ def production(home: Home, cluster_id: str, since: date) -> rule.Production:
     return rule.production_change(members["thread_id"], lake.read("sessions", days), exposed, since, settings)
 
 
-def _print(verdict: rule.Verdict) -> None:
+def _print(verdict: rule.Verdict, arms: list[str]) -> None:
     console = Console()
-    # The whole table, for a pipe or a file, is Markdown; a terminal gets it laid out.
+    # A pipe or a file gets the Markdown as it is; a terminal gets it laid out.
     if console.is_terminal:
         console.print(Markdown(verdict.markdown()))
     else:
         click.echo(verdict.markdown())
-    if verdict.production is None:
-        click.echo("Production was not compared: name the day that the change reached people with --since.")
+    for line in advice(verdict, arms):
+        click.echo(line)

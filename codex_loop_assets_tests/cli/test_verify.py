@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from codex_loop_assets.cli import main
-from codex_loop_assets.cli.verify import find_ticket, has_task, production, record
+from codex_loop_assets.cli.options import Problem
+from codex_loop_assets.cli.verify import advice, find_ticket, has_task, judge, production, record, take_in
 from codex_loop_assets.loop import life, ticket_log
 from codex_loop_assets.tables import TABLES
 from codex_loop_assets_tests.cli.conftest import ticket_of
@@ -104,6 +105,23 @@ def test_production_counts_sessions_that_could_show_the_problem(planted):
     assert change.before.exposed > 7 and change.after.exposed > 2
     nobody = production(planted, world.CLUSTER, date(2027, 1, 1))
     assert (nobody.before.exposed, nobody.after.exposed, nobody.difference) == (0, 0, None)
+
+
+def test_a_job_is_never_taken_for_another_of_the_same_name(planted, tmp_path):
+    first, second = job(tmp_path / "one" / "after", 1.0, 12), job(tmp_path / "two" / "after", 0.0, 12)
+    with pytest.raises(Problem, match="one name"):
+        take_in(planted, world.CLUSTER, (first, second), ())
+    take_in(planted, world.CLUSTER, (first,), ())
+    take_in(planted, world.CLUSTER, (first,), ())
+    with pytest.raises(Problem, match="another job named after"):
+        take_in(planted, world.CLUSTER, (second,), ())
+
+
+def test_what_is_missing_for_a_verdict_is_said(planted):
+    verdict = judge(planted, find_ticket(planted, ticket_of(planted)), world.TODAY, None)
+    assert verdict.outcome == "keep" and "own dataset was not compared" in verdict.reason
+    assert ["no trials yet" in line or "--since" in line for line in advice(verdict, [])] == [True, True]
+    assert "belong to the arm old" in advice(verdict, ["old"])[0] and len(advice(verdict, ["new", "old"])) == 1
 
 
 def test_a_rejected_task_proves_nothing():
