@@ -20,7 +20,7 @@ class TicketConfig(dg.Config):
 
 @dg.multi_asset(
     name="tickets",
-    specs=[table_spec("tickets", "loop", ["harbor_datasets", "task_validations", "cluster_registry"])],
+    specs=[table_spec("tickets", "tickets", ["harbor_datasets", "task_validations", "cluster_registry"])],
     **PER_CLUSTER,
 )
 def tickets(context: dg.AssetExecutionContext, config: TicketConfig, home: HomeResource):
