@@ -96,6 +96,7 @@ def _current(home: Home) -> list[Ticket]:
     behind = outbox.stale(home, tickets)
     if not behind:
         return tickets
+    click.echo(f"writing {len(behind)} ticket(s) anew that are behind their tables", err=True)
     for cluster_id in behind:
         partition(home, None, cluster_id)
     materialise(home, ["tickets"], clusters=behind)

@@ -62,7 +62,8 @@ def verify(home: Home, ticket_id: str, folders: tuple[Path, ...], arms: tuple[st
     cluster_id = find_ticket(home, ticket_id).cluster_id
     partition(home, None, cluster_id)
     take_in(home, cluster_id, folders, arms)
-    if folders or not home.lake.has("regressions", cluster_id):
+    measured = home.lake.has("regressions", cluster_id) or not jobs.jobs_folder(home, cluster_id).is_dir()
+    if folders or not measured:
         materialise(home, MEASURE, clusters=[cluster_id])
     verdict = record(home, ticket_id, today(), date.fromisoformat(since) if since else None)
     materialise(home, ["tickets"], clusters=[cluster_id])

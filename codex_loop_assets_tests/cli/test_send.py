@@ -62,7 +62,7 @@ def test_a_ticket_that_fell_behind_its_tables_is_written_anew_first(planted, tmp
     path = planted.root / planted.lake.read("tickets")["path"].item()
     fresh = path.read_text("utf-8")
     path.write_text("of last week")
-    run("--markdown", str(tmp_path / "out"), "--yes")
+    assert "writing 1 ticket(s) anew" in run("--markdown", str(tmp_path / "out"), "--yes").stderr
     assert path.read_text("utf-8") == fresh
     assert "of last week" not in (tmp_path / "out" / path.name).read_text("utf-8")
 
