@@ -24,8 +24,8 @@ from codex_loop_assets.settings import section
 from codex_loop_assets.traces.homes import CodexHome
 
 UNPROVEN = (
-    "not run yet: it is proven when Harbor's agent `oracle` scores 1 on it and `nop` 0; "
-    "try: codex-loop trace dataset --task TASK --output DATASET --run"
+    "not run yet: it is proven when Harbor's agent `oracle` scores 1 on it and `nop` 0; run each with: "
+    "codex-loop trace dataset --task TASK --output DATASET --run --agent AGENT"
 )
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -125,7 +125,8 @@ def dataset(tasks: tuple[Path, ...], output: Path, agent: str, model: str | None
         raise Problem(str(error)) from error
     script = write_text(output / "harbor_run.sh", _script(agent, model))
     script.chmod(0o755)
-    _print(dataset=str(output), tasks=[task.name for task in taken], run=str(script))
+    unverified = [task.name for task, metadata in taken if metadata.get("verifier_kind") == "none"]
+    _print(dataset=str(output), tasks=[task.name for task, _ in taken], needs_review=unverified, run=str(script))
     if run and runner is not None and not _run(runner, output, agent, model):
         raise SystemExit(1)
 

@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -44,29 +44,34 @@ class Bundle:
     canon: CanonTables
 
 
-def write_bundle(thread_id: str, homes: Iterable[CodexHome], output: Path, now: datetime) -> dict[str, Path]:
+def write_bundle(thread_id: str, homes: Sequence[CodexHome], output: Path, now: datetime) -> dict[str, Path]:
     """Copy a thread and the sub-agents that its records name into `output`; the bundles written, by thread id.
 
     A thread with only a spine or only a rollout is bundled with what it has. Raises BundleError for an unknown thread,
-    or an output folder that is not empty.
+    an output folder that is not empty, or a file that cannot be copied.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise BundleError(f"{output} is not an empty folder; name one that is empty or not there yet")
     by_thread: dict[str, list[SourceRef]] = {}
-    for ref in discover(homes):
+    found = discover(homes)
+    for ref in found:
         if ref.error is None:
             by_thread.setdefault(ref.thread_id, []).append(ref)
     if thread_id not in by_thread:
-        raise BundleError(f"no session {thread_id} in {', '.join(str(home.path) for home in homes)}")
-    output.mkdir(parents=True, exist_ok=True, mode=0o700)
+        why = [ref.error for ref in found if ref.thread_id == thread_id and ref.error]
+        raise BundleError("; ".join(why) or f"no session {thread_id} in {', '.join(str(home.path) for home in homes)}")
     written = {thread_id: output}
     pending = [thread_id]
-    for thread in pending:
-        _copy(thread, by_thread[thread], written[thread], now)
-        for child in _sub_agents(by_thread[thread]):
-            if child in by_thread and child not in written and _PLAIN_NAME.fullmatch(child):
-                written[child] = output / "bundles" / child
-                pending.append(child)
+    try:
+        output.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for thread in pending:
+            _copy(thread, by_thread[thread], written[thread], now)
+            for child in _sub_agents(by_thread[thread]):
+                if child in by_thread and child not in written and _PLAIN_NAME.fullmatch(child):
+                    written[child] = output / "bundles" / child
+                    pending.append(child)
+    except OSError as error:
+        raise BundleError(f"copying to {output} stopped, it is not complete: {error}") from error
     return written
 
 
@@ -104,8 +109,8 @@ def _copy(thread_id: str, refs: list[SourceRef], target: Path, now: datetime) ->
             shutil.copy2(ref.root / file.path, place)
         if ref.source == ROLLOUT:
             manifest["rollout_path"] = str((ref.root / ref.files[0].path).resolve())
-        else:
-            manifest["spine_schema_version"] = _in_head(ref, b"schema_version")
+        elif version := _in_head(ref, b"schema_version"):
+            manifest["spine_schema_version"] = version
     text = json.dumps(manifest, indent=2, sort_keys=True)
     (target / MANIFEST).write_text(text + "\n", "utf-8")
 

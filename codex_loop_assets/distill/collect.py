@@ -15,8 +15,8 @@ class NoDataset(ValueError):
     """A folder is no task, or two tasks would take one place; the message says which."""
 
 
-def collect(folders: Sequence[Path], output: Path, organisation: str) -> list[Task]:
-    """Copy task folders into the dataset folder `output` and describe them; the tasks, in order of their folders.
+def collect(folders: Sequence[Path], output: Path, organisation: str) -> list[tuple[Task, dict[str, Any]]]:
+    """Copy task folders into the dataset folder `output` and describe them; each task with its metadata, by folder.
 
     Writes dataset.toml, registry.json and trace_evidence.json (a list of `{"task": name, "metadata": its task.toml
     metadata}`). Raises NoDataset, and then writes nothing.
@@ -30,7 +30,7 @@ def collect(folders: Sequence[Path], output: Path, organisation: str) -> list[Ta
     evidence = [{"task": task.name, "metadata": metadata} for task, metadata in read]
     name = f"{organisation}/{slug(output.resolve().name, 60)}"
     replace_dataset(output, name, f"{len(tasks)} tasks put together from folders", tasks, evidence)
-    return tasks
+    return read
 
 
 def _read(folder: Path, organisation: str) -> tuple[Task, dict[str, Any]]:

@@ -85,6 +85,12 @@ def test_an_unknown_thread_makes_no_folder(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_spine_that_cannot_be_used_is_refused_with_its_own_reason(tmp_path):
+    (tmp_path / "codex" / "trace_spine" / "t-1").mkdir(parents=True)
+    with pytest.raises(BundleError, match="holds no segment"):
+        write_bundle("t-1", [CodexHome("codex", tmp_path / "codex")], tmp_path / "out", NOW)
+
+
 def test_copies_of_a_thread_in_two_homes_are_never_mixed(tmp_path):
     short = write_rollout(tmp_path / "a", "2026-03-01", 1, ["make the tests pass"])
     long = write_rollout(tmp_path / "b", "2026-03-01", 1, ["make the tests pass", "and the build", "and the docs"])
