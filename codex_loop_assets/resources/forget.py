@@ -18,6 +18,7 @@ import dagster as dg
 import polars as pl
 from filelock import FileLock
 
+from codex_loop_assets.resources import reviews
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.judges import model_judge
@@ -58,6 +59,7 @@ def forget_threads(home: Home, threads: Iterable[str]) -> dict[str, int]:
     removed["vectors"] = VectorStore(home.vectors_path).remove({*signals["signal_id"], *threads})
     removed["states of clusters"] = _blank_clusters(home, signals)
     removed["decisions"] = _blank_decisions(home, _words_of(home, signals))
+    removed["review answers"] = reviews.forget(home, threads)
     removed["cached answers"] = sum(_forget_answers(home, thread) for thread in threads)
     removed["tasks and tickets"] = _drop_clusters(home, clusters)
     removed["pages"] = _drop_pages(home, days)

@@ -6,14 +6,17 @@ queue and the worth of answers (`loop.review`), asking.
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock
 
 from codex_loop_assets import clock
 from codex_loop_assets.loop import append_log, life, review, ticket_log
+from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.proposals import decide, proposals_now
 
@@ -59,6 +62,19 @@ def record(home: Home, item: review.Item, reply: review.Answer, who: str, reason
         with home.lake.locked("ticket_log"):
             ticket_log.append(_ticket_log(home), events)
     return verdict
+
+
+def forget(home: Home, threads: Set[str]) -> int:
+    """Remove the answers about moments of these threads; how many those were."""
+    path = reviews_path(home)
+    if not path.is_file():
+        return 0
+    with FileLock(path.with_suffix(".lock")):  # The lock under which answers are appended.
+        lines = append_log.read(path)
+        kept = [line for line in lines if line["about"].get("thread_id") not in threads]
+        if len(kept) < len(lines):
+            write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+    return len(lines) - len(kept)
 
 
 def with_history(tickets: pl.DataFrame, states: Mapping[str, life.State]) -> pl.DataFrame:

@@ -121,6 +121,15 @@ def test_text_from_sessions_is_no_markup():
     assert "[bold]quote[/bold]" in console.file.getvalue() and "1 of 2" in console.file.getvalue()
 
 
+def test_answers_about_a_forgotten_thread_go_and_the_others_stay(planted):
+    item = item_of(planted, "signal")
+    for answered in (item, item_of(planted, "ticket")):
+        reviews.record(planted, answered, "accept", "ada", "")
+    assert reviews.forget(planted, {item.about["thread_id"]}) == 1
+    assert [kind for kind, _, _ in answers(planted)] == ["ticket"]
+    assert item.about["thread_id"] not in reviews.reviews_path(planted).read_text("utf-8")
+
+
 def test_an_empty_queue_says_so():
     assert summary([], 0) == "nothing to review: everything has your answer"
 
