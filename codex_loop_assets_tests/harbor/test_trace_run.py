@@ -12,7 +12,7 @@ __all__ = ["world"]
 pytestmark = pytest.mark.harbor
 
 
-def test_the_reference_solution_of_a_chosen_stretch_scores_one_and_doing_nothing_zero(world, real_harbor):  # noqa: F811
+def test_the_reference_solution_of_a_chosen_stretch_scores_one_and_doing_nothing_zero(world, real_harbor):
     trace("distill --bundle bundle --output task --start-seq 2 --end-seq 9")
     for agent, reward in (("oracle", 1.0), ("nop", 0.0)):
         trace(f"dataset --task task --output {agent} --agent {agent} --run")
