@@ -93,18 +93,10 @@ def take_in(home: Home, cluster_id: str, folders: tuple[Path, ...], arms: tuple[
     if len({path.name for path in paths}) < len(paths):
         raise Problem(f"two job folders have one name ({', '.join(sorted(path.name for path in paths))}); rename one")
     for path, arm in zip(paths, arms or [None] * len(paths), strict=True):
-        known = jobs.jobs_folder(home, cluster_id) / path.name
-        if known.is_dir() and trials_of(known) != trials_of(path):
-            raise Problem(f"another job named {path.name}, with other trials, was taken in before; rename {path}")
         try:
             jobs.adopt_job(home, cluster_id, path, arm)
         except ValueError as error:
             raise Problem(str(error)) from error
-
-
-def trials_of(job: Path) -> dict[str, bytes]:
-    """Trial directory -> result of every trial of a job folder."""
-    return {path.parent.name: path.read_bytes() for path in job.glob("*/result.json")}
 
 
 def advice(verdict: rule.Verdict, arms: list[str]) -> list[str]:

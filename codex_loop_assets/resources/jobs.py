@@ -34,10 +34,13 @@ def label_job(home: Home, cluster_id: str, job_name: str, arm: str | None) -> No
 
 
 def adopt_job(home: Home, cluster_id: str, directory: Path, arm: str | None) -> str:
-    """Copy a job folder made elsewhere into the home. Returns its name there. Raises ValueError for one that is no job."""
+    """Copy a job folder made elsewhere into the home. Returns its name there. Raises ValueError for one that is no job, and
+    for one with the name of another job of the cluster: its trials would be taken for that one's."""
     if not any(directory.glob("*/result.json")):
         raise ValueError(f"{directory} holds no trial (no */result.json); name a Harbor job folder")
     target = jobs_folder(home, cluster_id) / directory.name
+    if target.exists() and _results(target) != _results(directory):
+        raise ValueError(f"another job named {directory.name}, with other trials, was taken in before; rename {directory}")
     if not target.exists():
         shutil.copytree(directory, target, symlinks=True)
     label_job(home, cluster_id, directory.name, arm)
@@ -73,6 +76,10 @@ def trial_canon(home: Home, record: TrialRecord) -> CanonTables | None:
     traces = build_day(started.date(), refs)
     built = canon.everything.build(traces.events, traces.spines)
     return CanonTables(traces.spines, traces.events, built.sessions, built.turns, built.tool_calls)
+
+
+def _results(job: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in job.glob("*/result.json")}
 
 
 def _labels(home: Home, cluster_id: str) -> dict[str, str]:
