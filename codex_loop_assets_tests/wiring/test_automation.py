@@ -20,7 +20,9 @@ def instance(home):
 
 
 def tick(sensor, instance, cursor=None):
-    context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"home": HomeResource()}, definitions=defs)
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={"home": HomeResource()}, definitions=defs
+    )
     return sensor(context)
 
 
@@ -43,8 +45,12 @@ def test_a_grown_session_gets_a_new_run_key_because_a_run_key_deduplicates_for_e
 
 
 def test_files_still_being_written_wait(home, codex_home, instance, monkeypatch):
-    write_rollout(codex_home, "2026-03-03", 3, ["rename the module"], mtime=datetime(2026, 3, 9, 23, 59, tzinfo=UTC).timestamp())
-    assert [request.partition_key for request in tick(automation.session_files, instance).run_requests] == ["2026-03-01"]
+    write_rollout(
+        codex_home, "2026-03-03", 3, ["rename the module"], mtime=datetime(2026, 3, 9, 23, 59, tzinfo=UTC).timestamp()
+    )
+    assert [request.partition_key for request in tick(automation.session_files, instance).run_requests] == [
+        "2026-03-01"
+    ]
     monkeypatch.setenv(clock.VARIABLE, "2026-03-10T00:30:00+00:00")
     assert "2026-03-03" in [request.partition_key for request in tick(automation.session_files, instance).run_requests]
 
@@ -66,7 +72,9 @@ def test_a_tick_asks_for_a_bounded_number_of_days(home, codex_home, instance):
 
 def test_the_schedule_asks_for_yesterday_and_for_changed_days(home, instance):
     context = dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=datetime(2026, 3, 10, 3, tzinfo=UTC), resources={"home": HomeResource()}
+        instance=instance,
+        scheduled_execution_time=datetime(2026, 3, 10, 3, tzinfo=UTC),
+        resources={"home": HomeResource()},
     )
     requests = list(automation.daily_schedule(context))
     assert [request.partition_key for request in requests] == ["2026-03-01", "2026-03-03", "2026-03-09"]

@@ -54,7 +54,9 @@ def test_a_plain_re_run_keeps_the_schema_a_day_was_made_with_and_reschema_upgrad
 
 def test_a_new_day_is_detected_with_the_promoted_category_and_a_retired_one_is_looked_for_no_more(home, approved):
     assert "module_renaming" in schema_for(home, "2026-03-09", reschema=False).active()
-    governance.retire(home.decisions_path, "module_renaming", "ann", NOW, "too narrow", list(current_schema(home).active()))
+    governance.retire(
+        home.decisions_path, "module_renaming", "ann", NOW, "too narrow", list(current_schema(home).active())
+    )
     assert "module_renaming" not in schema_for(home, "2026-03-09", reschema=False).active()
     assert "module_renaming" in current_schema(home).categories
 
