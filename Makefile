@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 HARBOR_VENV := .venv-harbor
-HARBOR_PYTHON ?= $(shell command -v python3.12 || command -v python3.13 || command -v python3)
+# The first Python 3.12 or newer that really runs: a version manager's shim may be on PATH and answer nothing.
+HARBOR_PYTHON ?= $(shell for python in python3.12 python3.13 python3.14 python3 $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python); do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .PHONY: install demo test test-harbor bench ui lint docs constraints clean
 
@@ -26,6 +28,7 @@ test: install
 
 # Harbor needs Python 3.12 and lives in an environment of its own; the tests need a Docker engine.
 $(HARBOR_VENV)/.installed: | install
+	@test -n "$(HARBOR_PYTHON)" || { echo "Harbor needs Python 3.12 or newer; name one with HARBOR_PYTHON=…"; exit 1; }
 	$(HARBOR_PYTHON) -m venv $(HARBOR_VENV)
 	$(BIN)/uv pip install --quiet --python $(HARBOR_VENV)/bin/python harbor
 	touch $@
