@@ -15,6 +15,7 @@ from codex_loop_assets.canon.timeline import Timeline, timeline
 from codex_loop_assets.tables import TOOL_CALLS
 
 _CALL = ("thread", "run", "call_id", "nth")
+_COLUMNS = tuple(dict.fromkeys((*TOOL_CALLS.schema, "thread", "turn", "ordinal")))
 _SHELLS = ("shell", "container.exec", "local_shell", "shell_command", "exec_command", "functions.exec_command")
 _REFUSED_STDERR = ("exec command rejected by user", "patch rejected by user")
 
@@ -42,7 +43,16 @@ def joined(line: Timeline) -> pl.DataFrame:
     )
     turn_cwd = line.contexts.select("thread", "turn", pl.col("cwd").alias("turn_cwd"))
     calls = calls.join(turn_cwd, on=("thread", "turn"), how="left")
-    return _finished(_judged(calls)).sort("thread", "ordinal")
+    finished = _finished(_judged(calls))
+    del calls, records
+    return finished if _in_order(finished) else finished.sort("thread", "ordinal")
+
+
+def _in_order(calls: pl.DataFrame) -> bool:
+    """Whether the rows are in reading order, as they are unless a join changed it: sorting copies every column."""
+    thread, place = pl.col("thread"), pl.col("ordinal")
+    later = (thread > thread.shift(1)) | ((thread == thread.shift(1)) & (place >= place.shift(1)))
+    return calls.select(later.slice(1).all()).item()
 
 
 def _records(events: pl.DataFrame) -> pl.DataFrame:
@@ -262,24 +272,28 @@ def _finished(calls: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
     parsed = pl.col("end_detail").str.json_path_match("$.parsed").str.strip_chars("[]").str.replace_all('"', "")
     patch = pl.col("name") == "apply_patch"
-    return calls.with_columns(_name().alias("name")).with_columns(
-        pl.when(patch & pl.col("paths").is_not_null())
-        .then(pl.format("apply_patch {}", pl.col("paths").list.join(" ")))
-        .otherwise("command")
-        .alias("command"),
-        pl.coalesce("cwd", "turn_cwd").alias("cwd"),
-        pl.coalesce("end_ms", "text_ms").alias("duration_ms"),
-        approval.alias("approval"),
-        pl.col("approval_requests").fill_null(0),
-        pl.col("ambiguous_approval").fill_null(False),
-        parsed.alias("parsed"),
-        pl.when(user_shell)
-        .then(pl.lit("user"))
-        .when(pl.col("borrowed") | pl.col("in_subagent").fill_null(False))
-        .then(pl.lit("subagent"))
-        .otherwise(pl.lit("agent"))
-        .alias("actor"),
-        pl.coalesce("end_text", "output_text").alias("output"),
-        pl.col("end_detail").str.json_path_match("$.changes").alias("changes"),
-        pl.coalesce("turn_id", pl.col("turn").cast(pl.String)).alias("turn_id"),
+    return (
+        calls.with_columns(_name().alias("name"))
+        .with_columns(
+            pl.when(patch & pl.col("paths").is_not_null())
+            .then(pl.format("apply_patch {}", pl.col("paths").list.join(" ")))
+            .otherwise("command")
+            .alias("command"),
+            pl.coalesce("cwd", "turn_cwd").alias("cwd"),
+            pl.coalesce("end_ms", "text_ms").alias("duration_ms"),
+            approval.alias("approval"),
+            pl.col("approval_requests").fill_null(0),
+            pl.col("ambiguous_approval").fill_null(False),
+            parsed.alias("parsed"),
+            pl.when(user_shell)
+            .then(pl.lit("user"))
+            .when(pl.col("borrowed") | pl.col("in_subagent").fill_null(False))
+            .then(pl.lit("subagent"))
+            .otherwise(pl.lit("agent"))
+            .alias("actor"),
+            pl.coalesce("end_text", "output_text").alias("output"),
+            pl.col("end_detail").str.json_path_match("$.changes").alias("changes"),
+            pl.coalesce("turn_id", pl.col("turn").cast(pl.String)).alias("turn_id"),
+        )
+        .select(_COLUMNS)
     )

@@ -123,9 +123,14 @@ def telling_line(output: str, patterns: FailurePatterns) -> str:
     lines = [
         line for line in plain_output(output).splitlines()[-_TAIL_LINES:] if line.strip() and not _NOISE.match(line)
     ]
-    named = [line for line in lines if patterns.error_lines.search(line) and len(line.strip()) > 8]
-    exact = next((line for line in named if _EXACT.search(line)), None)
-    chosen = exact or (named[-1] if named else lines[-1] if lines else "")
+
+    def names_an_error(line: str) -> bool:
+        return len(line.strip()) > 8 and patterns.error_lines.search(line) is not None
+
+    # The long pattern last, and from the end: most outputs are settled by a line or two.
+    chosen = next((line for line in lines if _EXACT.search(line) and names_an_error(line)), None)
+    if chosen is None:
+        chosen = next((line for line in reversed(lines) if names_an_error(line)), lines[-1] if lines else "")
     after = lines[lines.index(chosen) + 1 :] if chosen.endswith(":") else []
     return " ".join((chosen, *after[:1])).strip(" -=*#|>\t")
 

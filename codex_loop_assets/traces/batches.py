@@ -78,8 +78,13 @@ class EventBatches:
         """Everything added, in the order it was added."""
         self._flush()
         frames, self._frames = self._frames, []
-        # In one chunk, because otherwise each column added later makes Polars copy all the others.
-        return pl.concat(frames, rechunk=True) if frames else _empty()
+        if not frames:
+            return _empty()
+        # In one chunk, because otherwise each column added later makes Polars copy all the others; column by column,
+        # because a large file's events would be there twice if all were joined at once.
+        return pl.DataFrame(
+            [pl.concat([f.drop_in_place(name) for f in frames], rechunk=True) for name in frames[0].columns]
+        )
 
 
 def _series(name: str, values: tuple) -> pl.Series:
