@@ -18,8 +18,9 @@ _DEPS = ["spines", "sessions", "signals", "judge_coverage", "clusters", "cluster
 def daily_report(context: dg.AssetExecutionContext, home: HomeResource):
     """Render the day's page and keep its numbers."""
     codex = home.home
+    inputs = report_inputs(codex, list(context.partition_keys))
     for day in context.partition_keys:
-        html, row = day_page(report_inputs(codex, [day]), date.fromisoformat(day))
+        html, row = day_page(inputs, date.fromisoformat(day))
         path = write_text(codex.root / row["path"], html)
         numbers = {key: value for key, value in row.items() if key not in ("dt", "path")}
         store(

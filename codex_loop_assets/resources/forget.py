@@ -62,7 +62,7 @@ def forget_threads(home: Home, threads: Iterable[str]) -> dict[str, int]:
     removed["review answers"] = reviews.forget(home, threads)
     removed["cached answers"] = sum(_forget_answers(home, thread) for thread in threads)
     removed["tasks and tickets"] = _drop_clusters(home, clusters)
-    removed["pages"] = _drop_pages(home, days)
+    removed["pages"] = _drop_pages(home, days, threads)
     removed["Dagster runs"] = _drop_runs(days | clusters)
     # The rows go last: they are how an interrupted forget finds what else to remove.
     for thread in sorted(threads):
@@ -172,9 +172,14 @@ def _drop_clusters(home: Home, clusters: set[str]) -> int:
     return count
 
 
-def _drop_pages(home: Home, days: set[str]) -> int:
-    """The pages of those days, and the whole site: its overview pages quote from anywhere."""
-    pages = [page for day in days if (page := home.root / "reports" / f"{day}.html").is_file()]
+def _drop_pages(home: Home, days: set[str], threads: set[str]) -> int:
+    """The pages of those days, any other day's page that names a thread (a cluster shows members of other days), and the
+    whole site: its overview pages quote from anywhere."""
+    pages = [
+        page
+        for page in (home.root / "reports").glob("*.html")
+        if page.stem in days or any(thread in page.read_text("utf-8") for thread in threads)
+    ]
     for page in pages:
         page.unlink()
     site = home.root / "reports" / "site"

@@ -12,8 +12,10 @@ from codex_loop_assets.signals.observability import session_observability
 from codex_loop_assets.signals.schema import SignalSchema
 
 _CANON = ("spines", "events", "sessions", "turns", "tool_calls")
-_OF_SESSIONS = ("signals", "detections", "judge_coverage")
+_OF_SESSIONS = ("detections", "judge_coverage")
+# Signals of every day: a cluster's page shows its most telling members, whichever day they are from.
 _WHOLE = (
+    "signals",
     "clusters", "cluster_members", "cluster_events", "schema_proposals", "daily_report", "cluster_registry", "harbor_datasets", "task_validations", "eval_runs", "regressions", "tickets", "scorecard", "trends",
 )  # fmt: skip
 

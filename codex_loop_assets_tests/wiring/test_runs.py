@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 
 import dagster as dg
 import polars as pl
@@ -12,6 +13,8 @@ import pytest
 
 from codex_loop_assets import stages
 from codex_loop_assets.cli.runs import contiguous, materialise, reap
+from codex_loop_assets.loop.report import day_page
+from codex_loop_assets.resources.report_inputs import report_inputs
 from codex_loop_assets.resources.sources import scan
 from codex_loop_assets.tables import TABLES
 from codex_loop_assets_tests.conftest import write_rollout
@@ -115,6 +118,17 @@ def test_a_check_fails_for_the_broken_day_of_a_range_only(home):
 
     assert every_line_is_accounted_for(home.lake, "2026-03-01")[0]
     assert not every_line_is_accounted_for(home.lake, "2026-03-03")[0]
+
+
+def test_a_days_page_is_the_same_whether_its_run_covers_one_day_or_many(home, codex_home):
+    for number in range(10, 18):
+        write_rollout(codex_home, f"2026-03-{number - 7:02d}", number, [f"build part {number}"])
+    days = scan(home).changed
+    materialise(home, WHOLE_DAY, days=days)
+    assert home.lake.read("clusters", days[-1]).height
+    whole = report_inputs(home, days)
+    for day in days:
+        assert day_page(report_inputs(home, [day]), date.fromisoformat(day)) == day_page(whole, date.fromisoformat(day))
 
 
 RUN = """
