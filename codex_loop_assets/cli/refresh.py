@@ -12,14 +12,27 @@ from codex_loop_assets.stages import TASKS
 def refresh_clusters(home: Home) -> list[str]:
     """Distil, validate and write the tickets of every cluster that changed; returns their ids.
 
-    A cluster that fails does not keep the others from their turn; Problem names all that failed, at the end.
+    A cluster that fails does not keep the others from their turn: those that its run left behind are then run one by one.
+    Problem names all that failed, at the end.
     """
-    stale, failed = sorted(stale_clusters(home.lake)), []
-    for cluster in stale:
-        try:
-            materialise(home, TASKS, clusters=[cluster])
-        except Problem as problem:
-            failed.append(f"{cluster}: {problem.message}")
-    if failed:
-        raise Problem("\n".join([f"{len(failed)} of {len(stale)} clusters could not be refreshed:", *failed]))
+    stale = sorted(stale_clusters(home.lake))
+    if not stale:
+        return []
+    try:
+        materialise(home, TASKS, clusters=stale)
+    except Problem:
+        failed = [problem for cluster in sorted(stale_clusters(home.lake)) if (problem := _problem(home, cluster))]
+        if failed:
+            raise Problem(
+                "\n".join([f"{len(failed)} of {len(stale)} clusters could not be refreshed:", *failed])
+            ) from None
     return stale
+
+
+def _problem(home: Home, cluster: str) -> str | None:
+    """Run one cluster by itself; what went wrong, or None."""
+    try:
+        materialise(home, TASKS, clusters=[cluster])
+    except Problem as problem:
+        return f"{cluster}: {problem.message}"
+    return None

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -18,10 +18,13 @@ import dagster as dg
 import psutil
 
 from codex_loop_assets.cli.options import Problem
+from codex_loop_assets.partitions import clusters as cluster_partitions
 from codex_loop_assets.resources.homes import Home
 
 PROCESS_TAG = "codex_loop/process"
 GAP_DAYS = 7
+# Each run costs seconds of its own, and a ticket waits for the validations of every cluster of its run.
+CLUSTERS_PER_RUN = 20
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -33,7 +36,7 @@ def materialise(
     clusters: Iterable[str] = (),
     config: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Materialise assets for days (one run per unbroken range), for clusters (one run each), or, with neither, once.
+    """Materialise assets for days or clusters (one run per unbroken range of partitions), or, with neither, once.
 
     Returns the run ids. Raises Problem with the failing asset and its message; the run's log has the rest.
     """
@@ -42,7 +45,9 @@ def materialise(
     with dg.DagsterInstance.get() as instance:
         reap(instance)
         definitions = _definitions()
-        targets = [*_range_tags(days), *({"dagster/partition": cluster} for cluster in clusters)] or [{}]
+        known = instance.get_dynamic_partitions(cluster_partitions.name) if clusters else []
+        ranges = [*contiguous(days), *neighbouring(clusters, known)]
+        targets = [_range_tags(first, last) for first, last in ranges] or [{}]
         return [_run(instance, definitions, list(assets), tags, config or {}) for tags in targets]
 
 
@@ -71,11 +76,26 @@ def contiguous(days: Iterable[str]) -> list[tuple[str, str]]:
     return ranges
 
 
-def _range_tags(days: Iterable[str]) -> list[dict[str, str]]:
-    return [
-        {RANGE_START: first, RANGE_END: last} if first != last else {"dagster/partition": first}
-        for first, last in contiguous(days)
-    ]
+def neighbouring(
+    chosen: Iterable[str], known: Sequence[str], at_most: int = CLUSTERS_PER_RUN
+) -> list[tuple[str, str]]:
+    """Partitions as ranges (first, last) of up to `at_most` neighbours in the order in which Dagster holds them (`known`).
+
+    Nothing that was not chosen is in a range. A partition that Dagster does not hold is a range of its own, whose run says so.
+    """
+    position = {key: place for place, key in enumerate(known)}
+    ranges: list[list[str]] = []
+    for key in sorted(set(chosen), key=lambda key: (position.get(key, len(known)), key)):
+        before = position.get(ranges[-1][-1]) if ranges and len(ranges[-1]) < at_most else None
+        if before is not None and position.get(key) == before + 1:
+            ranges[-1].append(key)
+        else:
+            ranges.append([key])
+    return [(keys[0], keys[-1]) for keys in ranges]
+
+
+def _range_tags(first: str, last: str) -> dict[str, str]:
+    return {RANGE_START: first, RANGE_END: last} if first != last else {"dagster/partition": first}
 
 
 def _definitions() -> dg.Definitions:

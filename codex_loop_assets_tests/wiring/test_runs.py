@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from codex_loop_assets import stages
-from codex_loop_assets.cli.runs import contiguous, materialise, reap
+from codex_loop_assets.cli.runs import contiguous, materialise, neighbouring, reap
 from codex_loop_assets.loop.report import day_page
 from codex_loop_assets.resources.report_inputs import report_inputs
 from codex_loop_assets.resources.sources import scan
@@ -172,3 +172,10 @@ def test_days_with_short_gaps_are_one_range_and_long_gaps_part_them():
         ("2026-03-01", "2026-03-05"),
         ("2026-04-01", "2026-04-01"),
     ]
+
+
+def test_clusters_that_dagster_holds_side_by_side_are_one_range_and_nothing_else_is_in_it():
+    known = ["c", "a", "b", "e", "d"]
+    assert neighbouring(["a", "b", "d", "c"], known) == [("c", "b"), ("d", "d")]
+    assert neighbouring(["a", "x"], known) == [("a", "a"), ("x", "x")]
+    assert neighbouring(known, known, at_most=2) == [("c", "a"), ("b", "e"), ("d", "d")]
