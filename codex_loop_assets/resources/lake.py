@@ -80,6 +80,9 @@ class Lake:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         with self.locked(table, key):
+            # Only a killed writer leaves one behind, and it may hold words that somebody wants forgotten.
+            for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+                leftover.unlink()
             try:
                 frame.write_parquet(temporary, compression="zstd", statistics=True, row_group_size=50_000)
                 digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
@@ -90,6 +93,8 @@ class Lake:
                 manifest = path.with_name(_MANIFEST)
                 manifest.unlink(missing_ok=True)
                 os.replace(temporary, path)
+                # After a power cut the manifest must not be there without the data that it speaks of.
+                _sync_directory(path.parent)
                 temporary.write_text(
                     json.dumps({"sha256": digest, "inputs": dict(inputs or {})}, sort_keys=True), "utf-8"
                 )
@@ -160,8 +165,20 @@ class Lake:
     def _aligned(self, table: str, path: Path) -> pl.DataFrame:
         schema = TABLES[table].schema
         frame = pl.read_parquet(path, hive_partitioning=False)
+        if list(frame.schema.items()) == list(schema.items()):
+            return frame
         absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
         return frame.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+
+
+def _sync_directory(directory: Path) -> None:
+    """Bring a rename to the disk. Only POSIX systems can open a directory for it."""
+    if os.name == "posix":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def build_catalogue(lake: Lake, path: Path) -> None:
