@@ -6,7 +6,7 @@ What belongs here: telling a check from other commands, and its result. What doe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import polars as pl
 
 from codex_loop_assets.signals.command_line import deciding_steps
 from codex_loop_assets.signals.model import CanonTables
-from codex_loop_assets.signals.patterns import alternatives, any_of, whole_words
+from codex_loop_assets.signals.patterns import alternatives, any_of, matching, whole_words
 
 _LINE_LIMIT = 300
 # A verdict stands at one end of an output.
@@ -61,28 +61,39 @@ class CheckPatterns:
 
     def is_check(self, command: str) -> bool:
         """Whether the exit code is that of a test, build, linter or type check."""
-        if len(command) <= _LINE_LIMIT and not (self.tests.search(command) or self.checks.search(command)):
-            return False
         return any(self.tests.search(line) or self.checks.search(line) for line in _lines(command))
 
-    def reported(self, output: str) -> bool:
-        """Whether the output says that checks ran and did not hold, rather than that they could not run."""
-        seen = output if len(output) <= 2 * _OUTPUT_END else output[:_OUTPUT_END] + "\n" + output[-_OUTPUT_END:]
-        return self.verdicts.search(seen) is not None
+    def likely(self, commands: pl.Series) -> pl.Series:
+        """Those of the commands in which a check is named, and those too long to tell by their words alone."""
+        named = matching(commands, self.tests) | matching(commands, self.checks)
+        return commands.filter(named | (commands.str.len_chars() > _LINE_LIMIT))
+
+    def reported(self, outputs: Sequence[str | None]) -> list[bool]:
+        """Which outputs say that checks ran and did not hold, rather than that they could not run."""
+        texts = pl.Series(outputs, dtype=pl.String)
+        ends = texts.str.head(_OUTPUT_END) + "\n" + texts.str.tail(_OUTPUT_END)
+        seen = pl.select(pl.when(texts.str.len_chars() <= 2 * _OUTPUT_END).then(texts).otherwise(ends)).to_series()
+        return matching(seen, self.verdicts).to_list()
 
 
 def _lines(command: str) -> list[str]:
     return [" ".join(step.words)[:_LINE_LIMIT] for step in deciding_steps(command)]
 
 
-def with_checks(calls: pl.DataFrame, patterns: CheckPatterns) -> pl.DataFrame:
-    """`calls` with the column `check`: whether the command's exit code is that of a check."""
-    marked = calls.with_columns(((pl.col("name") == "shell") & patterns.maybe_check()).alias("check"))
-    sure = {text: patterns.is_check(text) for text in marked.filter("check")["command"].unique()}
-    confirmed = (
-        pl.col("command").replace_strict(sure, default=False, return_dtype=pl.Boolean) if sure else pl.lit(False)
-    )
-    return marked.with_columns((pl.col("check") & confirmed).fill_null(False).alias("check"))
+def with_checks(canon: CanonTables, calls: pl.DataFrame, patterns: CheckPatterns) -> pl.DataFrame:
+    """`calls` (rows of the tool calls of `canon`) with the column `check`: whether the command's exit code is that of a
+    check."""
+    checks = canon.once(("checks", patterns), lambda: _checks(canon, patterns))["command"]
+    check = (pl.col("name") == "shell") & pl.col("command").is_in(checks.implode())
+    return calls.with_columns(check.fill_null(False).alias("check"))
+
+
+def _checks(canon: CanonTables, patterns: CheckPatterns) -> pl.DataFrame:
+    """The commands (once each) whose exit code is that of a check."""
+    maybe = canon.tool_calls.lazy().filter((pl.col("name") == "shell") & patterns.maybe_check())
+    commands = maybe.select(pl.col("command").unique(maintain_order=True)).collect()["command"]
+    sure = [command for command in patterns.likely(commands) if patterns.is_check(command)]
+    return pl.DataFrame({"command": sure}, schema={"command": pl.String})
 
 
 def work(canon: CanonTables, threads: pl.Series, thresholds: Mapping[str, Any]) -> pl.DataFrame:
@@ -91,18 +102,24 @@ def work(canon: CanonTables, threads: pl.Series, thresholds: Mapping[str, Any]) 
     Columns: those of `tool_calls` that place it, and `what`: `edit` (an applied patch), `check_passed`, `check_failed`,
     `committed`, `ran` (a program run by name that worked).
     """
-    calls = canon.tool_calls.filter(
-        pl.col("thread_id").is_in(threads.implode())
-        & (pl.col("actor") != "user")
-        & pl.col("name").is_in(("shell", "apply_patch"))
-    )
-    edited = calls.filter((pl.col("name") == "apply_patch") & pl.col("success").fill_null(False))["thread_id"].unique()
-    checked = with_checks(calls.filter(pl.col("thread_id").is_in(edited.implode())), CheckPatterns.read(thresholds))
-    told = checked.with_columns(_what("(?im)" + alternatives(thresholds["verdicts"])).alias("what")).filter(
-        pl.col("what").is_not_null()
-    )
-    proves_nothing = (pl.col("what") == "check_passed") & pl.col("output").str.contains(_EMPTY_RUN).fill_null(False)
-    return told.filter(~proves_nothing).select(*_PLACE, "what").sort("thread_id", "run", "seq_start")
+    patterns = CheckPatterns.read(thresholds)
+    done = canon.once(("work", patterns), lambda: _work(canon, patterns, thresholds["verdicts"]))
+    return done.filter(pl.col("thread_id").is_in(threads.implode()))
+
+
+def _work(canon: CanonTables, patterns: CheckPatterns, verdicts: Sequence[str]) -> pl.DataFrame:
+    """`work` of all threads with an edit."""
+    by_agent = (pl.col("actor") != "user") & pl.col("name").is_in(("shell", "apply_patch"))
+    edit = (pl.col("name") == "apply_patch") & pl.col("success").fill_null(False)
+    edited = canon.tool_calls.lazy().filter(by_agent & edit).select(pl.col("thread_id").unique()).collect()["thread_id"]
+    columns = (*_PLACE, "name", "success", "exit_code", "output")
+    calls = canon.tool_calls.lazy().filter(by_agent & pl.col("thread_id").is_in(edited.implode())).select(columns)
+    checked = with_checks(canon, calls.collect(), patterns)
+    what = _what("(?im)" + alternatives(verdicts)).alias("what")
+    told = checked.with_columns(what).filter(pl.col("what").is_not_null())
+    passed = pl.when(pl.col("what") == "check_passed").then(pl.col("output"))
+    proves_something = ~passed.str.contains(_EMPTY_RUN).fill_null(False)
+    return told.filter(proves_something).select(*_PLACE, "what").sort("thread_id", "run", "seq_start")
 
 
 def _what(verdicts: str) -> pl.Expr:

@@ -72,7 +72,7 @@ def _edits_of_patch_text(call: dict[str, Any], text: str) -> Iterator[FileEdit]:
     """Edits read from the patch that the model wrote, where the record holds no changes."""
     path, lines = "", []
     for line in [*text.splitlines(), "*** Update File: end"]:
-        header = _FILE_HEADER.match(line)
+        header = _FILE_HEADER.match(line) if line.startswith("*** ") else None
         if header is None:
             lines.append(line)
             continue
@@ -99,4 +99,6 @@ def _side(lines: list[str], sign: str) -> tuple[str, ...]:
 
 
 def _meaningful(lines: list[str]) -> tuple[str, ...]:
-    return tuple(line.strip() for line in lines if _MEANINGFUL.search(line))
+    stripped = (line.strip() for line in lines)
+    # Most lines start with a word, which the pattern would take longer to see.
+    return tuple(line for line in stripped if (len(line) > 2 and line[:3].isalnum()) or _MEANINGFUL.search(line))

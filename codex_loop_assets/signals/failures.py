@@ -11,15 +11,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+
+import polars as pl
 
 from codex_loop_assets.signals.command_line import Step, deciding_steps
-from codex_loop_assets.signals.patterns import any_of
+from codex_loop_assets.signals.patterns import any_of, matching
 
 _HEADER = re.compile(
     r"^(?:Exit code: |Wall time: |Total output lines: |Chunk ID: |Process exited |Original token count: |Output:\s*$)"
 )
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _TAIL_LINES = 60
+_SHORTEST_ERROR = 8
 _HEADER_LINES = 8
 _LOOK_AT = 4_000
 _TIMED_OUT = 124
@@ -74,7 +79,26 @@ class FailurePatterns:
         )
 
 
-def excuse(command: str, exit_code: int, output: str, patterns: FailurePatterns) -> str | None:
+class Printed(NamedTuple):
+    """What a failing command itself printed (see `plain_output`), and what the head of it says."""
+
+    text: str
+    harmless: bool
+    reader_error: bool
+    absence: bool
+    error: bool
+
+
+def printed(outputs: Sequence[str], patterns: FailurePatterns) -> list[Printed]:
+    """The outputs of failing commands as `excuse` wants them, read all at once."""
+    texts = [plain_output(output) for output in outputs]
+    heads = _column([text[:_LOOK_AT] for text in texts])
+    wanted = (patterns.harmless, patterns.reader_errors, patterns.absence, patterns.error_lines)
+    said = (matching(heads, pattern).to_list() for pattern in wanted)
+    return list(map(Printed, texts, *said))
+
+
+def excuse(command: str, exit_code: int, output: Printed, patterns: FailurePatterns) -> str | None:
     """Why this failure is no friction by itself, in words; None when something went wrong.
 
     The steps that can have set the exit code are looked at (see `deciding_steps`). Where only some steps of an `&&`
@@ -82,12 +106,11 @@ def excuse(command: str, exit_code: int, output: str, patterns: FailurePatterns)
     look ended with the last, because what they print is what they looked at; otherwise what is printed speaks against
     them.
     """
-    output = plain_output(output)
     if exit_code in patterns.stopped:
         return "stopped by a signal"
     if exit_code == _TIMED_OUT and patterns.own_limit.search(command):
         return "ran into a limit that the agent set"
-    if patterns.harmless.search(output[:_LOOK_AT]):
+    if output.harmless:
         return "nothing to do"
     steps = [step for step in deciding_steps(command) if step.program not in _SILENT]
     reasons = [_step_excuse(step, exit_code, output, patterns) for step in steps]
@@ -95,44 +118,56 @@ def excuse(command: str, exit_code: int, output: str, patterns: FailurePatterns)
     if not given:
         return None
     only_looks = all(step.program in patterns.readers or step.program in patterns.searches for step in steps)
-    says_nothing_wrong = not output or only_looks or patterns.error_lines.search(output[:_LOOK_AT]) is None
-    if len(given) == len(reasons) or not output or (reasons[-1] and says_nothing_wrong):
+    says_nothing_wrong = not output.text or only_looks or not output.error
+    if len(given) == len(reasons) or not output.text or (reasons[-1] and says_nothing_wrong):
         return given[-1]
     return None
 
 
-def _step_excuse(step: Step, exit_code: int, output: str, patterns: FailurePatterns) -> str | None:
+def _step_excuse(step: Step, exit_code: int, output: Printed, patterns: FailurePatterns) -> str | None:
     line = " ".join(step.words)[:300]
     if exit_code in patterns.searches.get(step.program, ()) or (
         step.program == "git" and line.startswith("git grep") and exit_code == 1
     ):
         return "a search or test with a negative answer"
-    if step.program in patterns.readers and patterns.reader_errors.search(output[:_LOOK_AT]):
+    if step.program in patterns.readers and output.reader_error:
         return "looked for something that is not there"
-    if step.program in ("ls", "find") and not output:
+    if step.program in ("ls", "find") and not output.text:
         return "looked for something that is not there"
-    asks_whether_there = patterns.absence_probes.search(line) and patterns.absence.search(output[:_LOOK_AT])
-    if patterns.probes.search(line) or asks_whether_there:
+    if patterns.probes.search(line) or (output.absence and patterns.absence_probes.search(line)):
         return "a probe with a negative answer"
     return None
 
 
-def telling_line(output: str, patterns: FailurePatterns) -> str:
-    """The line of an output that best says what went wrong: the first that names an error exactly, else the last that
+def telling_lines(outputs: Sequence[str], patterns: FailurePatterns) -> list[str]:
+    """Of each output the line that best says what went wrong: the first that names an error exactly, else the last that
     mentions one, else the last that says anything."""
-    lines = [
-        line for line in plain_output(output).splitlines()[-_TAIL_LINES:] if line.strip() and not _NOISE.match(line)
-    ]
+    tails = [[line for line in plain_output(output).splitlines()[-_TAIL_LINES:] if line.strip()] for output in outputs]
+    lines = _column([line for tail in tails for line in tail])
+    error = matching(lines, patterns.error_lines) & (lines.str.strip_chars().str.len_chars() > _SHORTEST_ERROR)
+    columns = (matching(lines, _NOISE), error, matching(lines, _EXACT))
+    marks = list(zip(*(column.to_list() for column in columns), strict=True))
+    ends = accumulate(map(len, tails), initial=0)
+    return [_telling(tail, marks[start:end]) for tail, (start, end) in zip(tails, pairwise(ends), strict=True)]
 
-    def names_an_error(line: str) -> bool:
-        return len(line.strip()) > 8 and patterns.error_lines.search(line) is not None
 
-    # The long pattern last, and from the end: most outputs are settled by a line or two.
-    chosen = next((line for line in lines if _EXACT.search(line) and names_an_error(line)), None)
-    if chosen is None:
-        chosen = next((line for line in reversed(lines) if names_an_error(line)), lines[-1] if lines else "")
-    after = lines[lines.index(chosen) + 1 :] if chosen.endswith(":") else []
-    return " ".join((chosen, *after[:1])).strip(" -=*#|>\t")
+def _telling(tail: Sequence[str], marks: Sequence[tuple[bool, bool, bool]]) -> str:
+    """The telling one of some lines; `marks` of each: only frames an error, mentions one, names one exactly."""
+    kept = [(line, error, exact) for line, (noise, error, exact) in zip(tail, marks, strict=True) if not noise]
+    lines = [line for line, _, _ in kept]
+    errors = [line for line, error, _ in kept if error]
+    exactly = [line for line, error, exact in kept if error and exact]
+    chosen = next(iter((*exactly[:1], *errors[-1:], *lines[-1:])), "")
+    after = lines[lines.index(chosen) + 1 :][:1] if chosen.endswith(":") else []
+    return " ".join((chosen, *after)).strip(" -=*#|>\t")
+
+
+def _column(texts: Sequence[str]) -> pl.Series:
+    """The texts as a column, which holds no lone surrogates (JSON in an output can spell them)."""
+    try:
+        return pl.Series(texts, dtype=pl.String)
+    except UnicodeEncodeError:
+        return pl.Series([_SURROGATES.sub("\ufffd", text) for text in texts], dtype=pl.String)
 
 
 @lru_cache(maxsize=1_024)

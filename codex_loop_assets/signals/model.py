@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -30,6 +30,13 @@ class CanonTables:
     sessions: pl.DataFrame
     turns: pl.DataFrame
     tool_calls: pl.DataFrame
+    _derived: dict[object, pl.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, name: object, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """What `make` makes of these tables, made once however many rules ask for it by this name."""
+        if name not in self._derived:
+            self._derived[name] = make()
+        return self._derived[name]
 
     def without(self, thread_ids: pl.Series) -> CanonTables:
         """The same tables without these threads."""

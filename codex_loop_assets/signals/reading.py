@@ -74,6 +74,10 @@ def refusals(canon: CanonTables) -> pl.DataFrame:
 
     A policy's refusal is none. A sub-agent's own record repeats decisions made in its parent and is left out.
     """
+    return canon.once("refusals", lambda: _refusals(canon))
+
+
+def _refusals(canon: CanonTables) -> pl.DataFrame:
     output, was_declined = pl.col("output").fill_null(""), pl.col("status") == "declined"
     # The policy's words are looked for in the few declined calls only: in all outputs they cost more than the rest.
     declined = was_declined & ~pl.when(was_declined).then(output).str.contains(_REFUSED_BY_POLICY)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from codex_loop_assets.settings import section
 from codex_loop_assets.signals.command_line import deciding_steps, family, shortened, steps
-from codex_loop_assets.signals.failures import FailurePatterns, excuse, telling_line
+from codex_loop_assets.signals.failures import FailurePatterns, excuse, printed, telling_lines
 
 PATTERNS = FailurePatterns.read(section("rules")["exec_failure"])
 SHELL_TEXT = st.text(st.sampled_from("ab x'\"\\|&;()<>\n$`{}-=#"), max_size=60) | st.text(max_size=60)
@@ -26,8 +26,9 @@ def test_any_text_is_read_without_an_error(text):
 @settings(deadline=None)
 @given(SHELL_TEXT, st.integers(-1, 255), st.text(max_size=80))
 def test_any_failure_is_judged_without_an_error(command, code, output):
-    assert excuse(command, code, output, PATTERNS) is None or isinstance(excuse(command, code, output, PATTERNS), str)
-    assert "\n" not in telling_line(output, PATTERNS)
+    (seen,) = printed([output], PATTERNS)
+    assert excuse(command, code, seen, PATTERNS) is None or isinstance(excuse(command, code, seen, PATTERNS), str)
+    assert "\n" not in telling_lines([output], PATTERNS)[0]
 
 
 @pytest.mark.parametrize(
@@ -88,4 +89,10 @@ def test_a_shortened_command_leaves_out_directories_and_inline_programs():
     ],
 )  # fmt: skip
 def test_the_telling_line_names_the_error(output, line):
-    assert telling_line(output, PATTERNS) == line
+    assert telling_lines([output], PATTERNS) == [line]
+
+
+def test_an_output_that_spells_half_a_character_is_read():
+    output = r'{"output":"error: \ud800 is no character","metadata":{}}'
+    assert "is no character" in telling_lines([output], PATTERNS)[0]
+    assert printed([output], PATTERNS)[0].error

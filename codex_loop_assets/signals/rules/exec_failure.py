@@ -7,16 +7,18 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from codex_loop_assets.signals.checks import CheckPatterns, with_checks
 from codex_loop_assets.signals.command_line import family
-from codex_loop_assets.signals.failures import FailurePatterns, excuse, plain_output, telling_line
+from codex_loop_assets.signals.failures import FailurePatterns, excuse, plain_output, printed, telling_lines
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
+from codex_loop_assets.signals.patterns import matching
 from codex_loop_assets.signals.quoting import show, show_command
-from codex_loop_assets.signals.reading import groups
 from codex_loop_assets.signals.rules.rule import rule
 
 _NOT_A_FAILURE = ("declined", "aborted", "timed_out", "running")
@@ -29,6 +31,15 @@ _RETRY_WINDOW = 6
 _ANNOUNCEMENT_LENGTH = 600
 _REASON_LENGTH = 160
 _SANDBOX_LENGTH = 4_000
+
+
+class _Words(NamedTuple):
+    """Each time the agent spoke in a session, in order: (run, seq); whether it `expects` a failure there, or `looks` at
+    the state first."""
+
+    places: list[tuple[int, int]]
+    expects: list[bool]
+    looks: list[bool]
 
 
 @dataclass
@@ -68,31 +79,57 @@ class _Episode:
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     patterns, checks = FailurePatterns.read(thresholds), CheckPatterns.read(thresholds)
     columns = (
-        "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at", "name", "command", "exit_code",
-        "status", "approval", "success", "paths",
+        "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "name", "command", "exit_code", "status",
+        "approval", "success", "paths",
     )  # fmt: skip
-    output = pl.when(pl.col("exit_code") != 0).then(pl.col("output")).alias("output")
+    of_failures = pl.when(pl.col("exit_code") != 0).then(pl.col("output", "occurred_at"))
     own = pl.col("name").is_in(("shell", "apply_patch")) & (pl.col("actor") != "user")
-    calls = canon.tool_calls.lazy().filter(own).select(*columns, output).collect()
+    calls = canon.tool_calls.lazy().filter(own).select(*columns, of_failures).collect()
     failing = calls.filter(
         (pl.col("name") == "shell") & (pl.col("exit_code") != 0) & ~pl.col("status").is_in(_NOT_A_FAILURE)
     )
     if failing.is_empty():
         return []
-    threads = failing["thread_id"].unique().implode()
-    ordered = with_checks(calls.filter(pl.col("thread_id").is_in(threads)), checks)
-    own_words = pl.col("kind").is_in(_WORDS) & pl.col("role").is_in(("user", "developer", "system")).not_().fill_null(
-        True
-    )
+    threads = failing["thread_id"].unique()
+    ordered = with_checks(canon, calls.filter(pl.col("thread_id").is_in(threads.implode())), checks)
+    rows = ordered.sort("thread_id", "run", "seq_start").to_dicts()
+    _read_outputs(rows, patterns, checks)
+    words = _words(canon, threads, patterns)
+    episodes = []
+    for thread, own_rows in groupby(rows, key=itemgetter("thread_id")):
+        said = words.get(thread, _Words([], [], []))
+        episodes += _Session(list(own_rows), said, thresholds, patterns, checks).episodes()
+    return _moments(episodes, thresholds, patterns)
+
+
+def _words(canon: CanonTables, threads: pl.Series, patterns: FailurePatterns) -> dict[str, _Words]:
+    """What the agent said in those of these sessions where it announced anything."""
+    other_roles = pl.col("role").is_in(("user", "developer", "system")).fill_null(False)
+    own_words = pl.col("kind").is_in(_WORDS) & ~other_roles & (pl.col("text") != "")
     last_words = pl.col("text").str.slice(-_ANNOUNCEMENT_LENGTH)
-    said = canon.events.lazy().filter(pl.col("thread_id").is_in(threads) & own_words & pl.col("text").is_not_null())
-    said = said.select("thread_id", "run", "seq", last_words).collect().sort("thread_id", "run", "seq")
-    words = {rows[0]["thread_id"]: rows for rows in groups(said, "thread_id")}
-    moments = []
-    for rows in groups(ordered.sort("thread_id", "run", "seq_start"), "thread_id"):
-        session = _Session(rows, words.get(rows[0]["thread_id"], []), thresholds, patterns, checks)
-        moments += [_moment(episode, thresholds, patterns) for episode in session.episodes()]
-    return moments
+    said = (
+        canon.events.lazy()
+        .filter(pl.col("thread_id").is_in(threads.implode()) & own_words)
+        .select("thread_id", "run", "seq", last_words)
+        .collect()
+    )
+    expects, looks = matching(said["text"], patterns.expected), matching(said["text"], patterns.looks_first)
+    marked = said.select("thread_id", "run", "seq", expects.alias("expects"), looks.alias("looks"))
+    telling = marked.filter((pl.col("expects") | pl.col("looks")).any().over("thread_id"))
+    found = {}
+    for (thread,), group in telling.sort("thread_id", "run", "seq").group_by("thread_id"):
+        found[thread] = _Words(group.select("run", "seq").rows(), group["expects"].to_list(), group["looks"].to_list())
+    return found
+
+
+def _read_outputs(calls: list[dict[str, Any]], patterns: FailurePatterns, checks: CheckPatterns) -> None:
+    """Add to each failing call what it `printed`, and whether a check `reported` that something did not hold."""
+    failing = [call for call in calls if call["name"] == "shell" and call["exit_code"]]
+    for call, seen in zip(failing, printed([call["output"] or "" for call in failing], patterns), strict=True):
+        call["printed"] = seen
+    failed_checks = [call for call in failing if call["check"]]
+    for call, reported in zip(failed_checks, checks.reported([one["output"] for one in failed_checks]), strict=True):
+        call["reported"] = reported
 
 
 class _Session:
@@ -101,14 +138,13 @@ class _Session:
     def __init__(
         self,
         calls: list[dict[str, Any]],
-        words: list[dict[str, Any]],
+        words: _Words,
         thresholds: Mapping[str, Any],
         patterns: FailurePatterns,
         checks: CheckPatterns,
     ) -> None:
         self._calls, self._thresholds = calls, thresholds
         self._words = words
-        self._word_places = [(said["run"], said["seq"]) for said in self._words]
         self._patterns, self._checks = patterns, checks
         # Paths edited since a check last passed, and since a check last ran; runs of each check since the last edit.
         self._unproven: list[str] = []
@@ -171,7 +207,7 @@ class _Session:
             return False
         if exit_code == -1 and "execution error" not in output[:200]:
             return False
-        if excuse(command, exit_code, output, self._patterns) or self._sandbox_retry_worked(index):
+        if excuse(command, exit_code, call["printed"], self._patterns) or self._sandbox_retry_worked(index):
             return False
         if exit_code in (126, 127):
             return True
@@ -190,19 +226,15 @@ class _Session:
         call = self._calls[index]
         since = self._calls[index - 1]["seq_start"] if index and self._calls[index - 1]["run"] == call["run"] else 0
         # By bisection: looking through all words at every call made long sessions cost the square of their length.
-        first = bisect_right(self._word_places, (call["run"], since))
-        after = bisect_left(self._word_places, (call["run"], call["seq_start"]))
-        texts = [words["text"] for words in self._words[first:after] if words["text"]]
-        looks_first = self._patterns.looks_first if call["check"] else None
-        return any(
-            self._patterns.expected.search(text) or (looks_first is not None and looks_first.search(text))
-            for text in texts[-2:]
-        )
+        first = bisect_right(self._words.places, (call["run"], since))
+        after = bisect_left(self._words.places, (call["run"], call["seq_start"]))
+        last = slice(max(first, after - 2), after)
+        return any(self._words.expects[last]) or (call["check"] and any(self._words.looks[last]))
 
     def _found_or_meant(self, index: int) -> bool:
         """Whether a failing check shows what was there before, or what tests written first are meant to show."""
         call = self._calls[index]
-        command, reported = call["command"] or "", self._checks.reported(call["output"] or "")
+        command, reported = call["command"] or "", call["reported"]
         if self._since_check and all(self._patterns.test_paths.search(path) for path in self._since_check):
             return reported
         if self._unproven or self._runs[family(command)] >= self._thresholds["baseline_runs"]:
@@ -230,9 +262,17 @@ def _missing_program(call: Mapping[str, Any]) -> str | None:
     return (found[1] or found[2]) if found else None
 
 
-def _moment(episode: _Episode, thresholds: Mapping[str, Any], patterns: FailurePatterns) -> Moment:
+def _moments(episodes: list[_Episode], thresholds: Mapping[str, Any], patterns: FailurePatterns) -> list[Moment]:
+    telling = iter(telling_lines([call["output"] or "" for one in episodes for call in one.attempts], patterns))
+    moments = []
+    for episode in episodes:
+        reasons = [show(next(telling), call["thread_id"], _REASON_LENGTH) for call in episode.attempts]
+        moments.append(_moment(episode, reasons, thresholds))
+    return moments
+
+
+def _moment(episode: _Episode, reasons: list[str], thresholds: Mapping[str, Any]) -> Moment:
     first, last, count = episode.attempts[0], episode.attempts[-1], len(episode.attempts)
-    reasons = [_reason(call, patterns) for call in episode.attempts]
     reason = reasons[-1]
     check = last["check"]
     mild = check or _missing_program(last) is not None
@@ -254,10 +294,6 @@ def _moment(episode: _Episode, thresholds: Mapping[str, Any], patterns: FailureP
         description=_description(episode, reason),
         evidence=tuple(evidence),
     )
-
-
-def _reason(call: Mapping[str, Any], patterns: FailurePatterns) -> str:
-    return show(telling_line(call["output"] or "", patterns), call["thread_id"], _REASON_LENGTH)
 
 
 def _description(episode: _Episode, reason: str) -> str:
