@@ -77,9 +77,17 @@ def suggest(
     return Advice(tuple(chosen[: settings["evidence"]["suggestions"]]), "templates")
 
 
-def title(category: str | None, facts: Mapping[str, Fact], label: str, settings: Mapping) -> str:
-    """A title with the facts in it (plain text), or the cluster's label where no template of the category fits."""
-    for template in settings["title"].get(category or "", []):
+def title(
+    category: str | None, facts: Mapping[str, Fact], label: str, called_after: str | None, settings: Mapping
+) -> str:
+    """A title with the facts in it (plain text), or the cluster's label where no template fits.
+
+    `called_after` names the fact that makes the pattern one problem: a template with it, of the category or of the
+    fact itself, comes before all others.
+    """
+    own, named = settings["title"].get(category or "", []), settings["title"]["after"].get(called_after or "", [])
+    with_it = [template for template in own if f"{{{called_after}}}" in template]
+    for template in [*with_it, *named, *own]:
         if all(name in facts for name, _ in PLACE.findall(template)):
             return filled(template, facts, shown=str)
     return label

@@ -16,6 +16,7 @@ from datetime import date
 import polars as pl
 
 from codex_loop_assets.loop.excerpt import excerpt, literal
+from codex_loop_assets.loop.fragments import shared_fragments
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _OPTION = re.compile(r"-|\d+[smh]?$")  # `timeout 60 …`, `nice -n 5 …`
@@ -113,10 +114,10 @@ def _turns(signals: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:
 
 
 def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
-    """The concrete things the evidence shares, by name: command (failing), denied_command, ran (any), error (a line of
-    output), message (a quoted record), path, category, repository, approval_policy, sandbox_policy. A fact that fewer
-    than `facts.minimum` records share is left out; only `quotation`, the start of a telling message, may be one
-    person's."""
+    """The concrete things the evidence shares, by name: command (failing), denied_command, ran (any), error (a piece of
+    failing output), message (a piece of quoted records), phrase (a piece of what people said where a judge found
+    friction), path, category, repository, approval_policy, sandbox_policy. A fact that fewer than `facts.minimum`
+    records share is left out; only `quotation`, the start of a telling message, may be one person's."""
     wanted = settings["facts"]
     failed = evidence.calls.filter(pl.col("success").fill_null(True).not_() | (pl.col("exit_code").fill_null(0) != 0))
     denied = evidence.calls.filter(pl.col("approval").is_in(["denied", "abort"]).fill_null(False))
@@ -128,12 +129,16 @@ def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
         evidence.sessions, "n.thread_id", "s JOIN sessions n ON n.thread_id = s.thread_id", "n.thread_id"
     )
     signals = _Source(evidence.signals, "s.signal_id", "s", "s.thread_id")
+    error = _fragment("error", failed_calls, "c.output", _error_lines(failed, wanted), wanted)
+    telling = failed.filter(pl.col("output").str.contains(error.value, literal=True)) if error else failed
     candidates = [
-        _containing("command", failed_calls, "c.command", _programs(failed, wanted)),
+        # The command that ends in the shared error, so that the two are said of the same calls.
+        _containing("command", failed_calls, "c.command", _programs(telling, wanted)),
         _containing("ran", calls, "c.command", _programs(evidence.calls, wanted)),
-        _containing("message", signals, "s.evidence", _quotes(evidence, wanted)),
-        _containing("denied_command", denied_calls, "c.command", _programs(denied, wanted)),
-        _containing("error", failed_calls, "c.output", _error_lines(failed, wanted)),
+        _fragment("message", signals, "s.evidence", _quotes(evidence, wanted), wanted),
+        _containing("denied_command", denied_calls, "c.command", _denied_programs(denied, wanted)),
+        error,
+        _fragment("phrase", turns, "t.user_message", _complaints(evidence), wanted),
         _listed("path", calls, "c.paths"),
         _equal("category", signals, "s.category"),
         _equal("approval_policy", turns, "t.approval_policy"),
@@ -184,6 +189,14 @@ def _containing(name: str, source: _Source, target: str, counter: Counter[str]) 
     )
 
 
+def _fragment(name: str, source: _Source, target: str, texts: list[tuple[str, str]], settings: Mapping) -> Fact | None:
+    value = next(filter(_safe, shared_fragments(texts, settings["fragment"])), None)
+    column = pl.col(target.split(".")[1])
+    return value and source.fact(
+        name, value, column.str.contains(value, literal=True), f"contains({target}, {literal(value)})"
+    )
+
+
 def _equal(name: str, source: _Source, target: str) -> Fact | None:
     column = target.split(".")[1]
     value = _first_safe(Counter(source.frame[column].drop_nulls().to_list()))
@@ -201,6 +214,12 @@ def _listed(name: str, source: _Source, target: str) -> Fact | None:
 def _programs(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
     named = (program(command, settings) for command in calls["command"].drop_nulls().to_list())
     return Counter(name for name in named if name)
+
+
+def _denied_programs(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
+    # That people refuse patches says nothing about which; the path does.
+    named = _programs(calls, settings)
+    return Counter({name: count for name, count in named.items() if name not in settings["generic_programs"]})
 
 
 def program(command: str, settings: Mapping) -> str | None:
@@ -225,53 +244,43 @@ def program(command: str, settings: Mapping) -> str | None:
     return words[0]
 
 
-def _error_lines(calls: pl.DataFrame, settings: Mapping) -> Counter[str]:
-    """Lines that look like errors, by the number of calls whose output holds them."""
-    pattern = re.compile(settings["error_line"])
-    shortest, longest = settings["error_length"]
-    records = (
-        {line.strip() for line in output.splitlines() if pattern.search(line)}
-        for output in calls["output"].drop_nulls().to_list()
-    )
-    fitting = ({line for line in lines if shortest <= len(line) <= longest} for lines in records)
-    return _alike(fitting, shortest)
+def _error_lines(calls: pl.DataFrame, settings: Mapping) -> list[tuple[str, str]]:
+    """(session, line) of output lines that look like errors and are not about the code under work."""
+    error, own_work = re.compile(settings["error_line"]), re.compile(settings["own_work"])
+    lines = []
+    for thread, output in calls.select("thread_id", "output").drop_nulls().iter_rows():
+        telling = (line.strip() for line in output.splitlines() if error.search(line) and not own_work.search(line))
+        lines += [(thread, line) for line in list(dict.fromkeys(telling))[-settings["fragment"]["lines"] :]]
+    return lines
 
 
-def _quotes(evidence: Evidence, settings: Mapping) -> Counter[str]:
-    """Records quoted by the rules as evidence (a judge quotes people, not records). Those that JSON would write
-    differently cannot be counted by text."""
-    records = (
-        {record["quote"] for record in quotations(signal, limit=240) if record["quote"]}
-        for signal in evidence.signals.select("evidence", "thread_id", "detector").to_dicts()
-        if signal["detector"] == "mechanical"
-    )
-    plain = ({quote for quote in quotes if json.dumps(quote, ensure_ascii=False) == f'"{quote}"'} for quotes in records)
-    return _alike(plain, settings["error_length"][0])
+def _quotes(evidence: Evidence, settings: Mapping) -> list[tuple[str, str]]:
+    """(session, record) quoted by the rules that find failures (a judge quotes people, not records). Those that JSON
+    would write differently cannot be counted by text."""
+    own_work = re.compile(settings["own_work"])
+    return [
+        (signal["thread_id"], record["quote"])
+        for signal in evidence.signals.select("evidence", "thread_id", "detector", "category").to_dicts()
+        if signal["detector"] == "mechanical" and signal["category"] in settings["message_categories"]
+        for record in quotations(signal, limit=240)
+        if record["quote"] and not own_work.search(record["quote"]) and _plain_in_json(record["quote"])
+    ]
 
 
-def _alike(records: Iterable[set[str]], shortest: int) -> Counter[str]:
-    """Texts by the number of records that hold them. Texts that differ only in numbers (a port, a line, an attempt)
-    count together, as what they begin with."""
-    groups: dict[str, Counter[str]] = {}
-    for texts in records:
-        for text in texts:
-            groups.setdefault(re.sub(r"\d+", "0", text), Counter())[text] += 1
-    counter: Counter[str] = Counter()
-    for variants in groups.values():
-        common = _common_beginning(list(variants))
-        if len(variants) > 1:
-            common = re.sub(r"[\s\d:(=,'\"]+$", "", common)
-        if len(common) >= shortest:
-            counter[common] += variants.total()
-        else:
-            counter.update(variants)
-    return counter
+def _plain_in_json(text: str) -> bool:
+    return json.dumps(text, ensure_ascii=False) == f'"{text}"'
 
 
-def _common_beginning(texts: list[str]) -> str:
-    first, last = min(texts), max(texts)
-    same = (position for position, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1])
-    return first[: next(same, min(len(first), len(last)))]
+def _complaints(evidence: Evidence) -> list[tuple[str, str]]:
+    """(session, line) of what people said in the turns of the moments that a judge found: not the requests that merely
+    stand in the same turn as a failing command."""
+    judged = evidence.signals.filter(pl.col("detector") != "mechanical")
+    turns = _turns(judged, evidence.turns)
+    return [
+        (thread, line.strip())
+        for thread, words in turns.select("thread_id", "user_message").drop_nulls().iter_rows()
+        for line in words.splitlines()
+    ]
 
 
 def _messages(evidence: Evidence, settings: Mapping) -> Counter[str]:

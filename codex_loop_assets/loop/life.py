@@ -79,6 +79,7 @@ class State:
     opened_on: date
     updated_on: date
     title: str = ""
+    cause: Mapping[str, str] | None = None
     fixing_since: date | None = None
     verified_on: date | None = None
     ignored_until: date | None = None
@@ -162,6 +163,7 @@ def _opened(event: Event) -> State:
         opened_on=event.day,
         updated_on=event.day,
         title=event.data.get("title", ""),
+        cause=event.data.get("cause"),
     )
 
 
@@ -183,17 +185,34 @@ def _applied(state: State, event: Event) -> State:
             return replace(changed, status="ignored", ignored_until=date.fromisoformat(until) if until else None)
         case "merged":
             return replace(changed, status="merged", merged_into=event.data["into"])
+        case "retitled":
+            return replace(changed, title=event.data["title"], cause=event.data["cause"], reason=state.reason)
         case "moved":
             return replace(changed, cluster_id=event.data["cluster_id"], reason=state.reason)
         case _:  # A note (a proof that decided nothing, a comment) changes no status.
             return replace(changed, reason=state.reason)
 
 
+@dataclass(frozen=True)
+class Naming:
+    """What a ticket is called and the shared thing it is called after ({name, value}); `anew`: what an open ticket was
+    called after went elsewhere with a split, so that it needs this name."""
+
+    title: str = ""
+    cause: Mapping[str, str] | None = None
+    anew: bool = False
+
+
 def advance(
-    state: State | None, identity: str, seen: Observation, opening: str, settings: Mapping, title: str = ""
+    state: State | None,
+    identity: str,
+    seen: Observation,
+    opening: str,
+    settings: Mapping,
+    naming: Naming | None = None,
 ) -> list[Event]:
-    """Events that the day's evidence adds to a ticket. `opening` says why a ticket opens and `title` names it, where
-    there is none yet: a ticket keeps the title it was opened with.
+    """Events that the day's evidence adds to a ticket. `opening` says why a ticket opens and `naming` what it is called,
+    where there is none yet: a ticket keeps its title for as long as what it names is there.
 
     A rerun of the same day gives the same events. People's decisions (fixing, ignored) are never overruled by growth;
     an ignored ticket wakes when its day has come, and a verified one when the problem comes back.
@@ -203,8 +222,10 @@ def advance(
     def event(kind: str, reason: str, **data: Any) -> Event:
         return Event(name, identity, seen.day, kind, SYSTEM, reason, data)
 
+    naming = naming or Naming()
     if state is None:
-        return [event("opened", opening, cluster_id=seen.cluster_id, title=title)]
+        named = {"title": naming.title} | ({"cause": dict(naming.cause)} if naming.cause else {})
+        return [event("opened", opening, cluster_id=seen.cluster_id, **named)]
     if seen.day < state.updated_on:
         return []  # A replayed older day must not rewrite what happened since.
     moved = (
@@ -212,7 +233,12 @@ def advance(
         if state.cluster_id != seen.cluster_id
         else []
     )
-    return moved + _transition(state, seen, settings["life"], event)
+    renamed = (
+        [event("retitled", f"what it named went on elsewhere: {state.title}", title=naming.title, cause=naming.cause)]
+        if naming.anew and naming.cause and state.status != "merged"
+        else []
+    )
+    return moved + renamed + _transition(state, seen, settings["life"], event)
 
 
 def _transition(state: State, seen: Observation, life: Mapping, event) -> list[Event]:
@@ -246,8 +272,8 @@ def _growth(state: State, seen: Observation, life: Mapping, event) -> list[Event
     return []
 
 
-def merge(state: State, into: str, day: date) -> list[Event]:
-    """The event that closes a ticket whose cluster was merged into another ticket's; [] when that was said before."""
+def merge(state: State, into: str, day: date, why: str) -> list[Event]:
+    """The event that closes a ticket as part of another one (`why` leads to its id); [] when that was said before."""
     if state.status == "merged" and state.merged_into == into:
         return []
     return [
@@ -257,7 +283,7 @@ def merge(state: State, into: str, day: date) -> list[Event]:
             day,
             "merged",
             SYSTEM,
-            f"its cluster became part of {into}",
+            f"{why} {into}",
             {"into": into},
         )
     ]

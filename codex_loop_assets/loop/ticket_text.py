@@ -37,6 +37,7 @@ class Parts:
     findings: list[Finding]
     claims: list[Claim]
     frames: Mapping[str, pl.DataFrame]
+    same_problem: list[tuple[str, str]]
 
 
 def render(parts: Parts, settings: Mapping) -> str:
@@ -56,6 +57,7 @@ def render(parts: Parts, settings: Mapping) -> str:
             last=occurred.max().date() if len(occurred) else None,
             numbers=parts.numbers,
             facets=parts.facets,
+            also=[(code(name), escape(excerpt(label, None, 80))) for name, label in parts.same_problem],
             compared=parts.frames["sessions"].filter(~pl.col("excluded")).height,
             steps=steps(parts, settings["evidence"]),
             pointers=[_pointer(signal, settings["evidence"]) for signal in parts.pointers],

@@ -1,7 +1,7 @@
 """From a cluster to a ticket: row, Markdown, claims, and the life events of the day.
 
-What belongs here: when a ticket opens, its parts and its wording. What does not: evidence (`evidence`, `affected`),
-advice (`advice`), life (`life`), the check of claims (`claims`), where tickets are sent (`sinks`).
+What belongs here: the parts of a ticket and how they come together. What does not: when one opens (`opening`, `cause`),
+evidence (`evidence`, `affected`), advice (`advice`), life (`life`), the check of claims (`claims`), where tickets are sent (`sinks`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import polars as pl
 from codex_loop_assets.discovery.ask import Asker
 from codex_loop_assets.loop import advice_llm, affected, claims, life, ticket_text
 from codex_loop_assets.loop.advice import Advice, suggest, title
+from codex_loop_assets.loop.cause import Cause, beside, cause, placed, still_shared
 from codex_loop_assets.loop.claims import Claim, ClaimBook, Finding
 from codex_loop_assets.loop.evidence import Evidence, Fact, facts, gather
 from codex_loop_assets.loop.excerpt import escape, excerpt, literal
+from codex_loop_assets.loop.opening import Case, refusal
 from codex_loop_assets.settings import section
 from codex_loop_assets.tables import TABLES
 
@@ -53,6 +55,21 @@ class Ticket:
         return self.frame.row(0, named=True) if self.frame.height else None
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What a ticket is about: the cluster, its evidence, the facts it shares, its tasks, and the ticket's state if
+    any."""
+
+    cluster: Mapping
+    evidence: Evidence
+    facts: Mapping[str, Fact]
+    tasks: list[dict]
+    identity: str
+    state: life.State | None
+    name: str
+    same_problem: tuple[str, ...] = ()
+
+
 def build(
     cluster_id: str,
     frames: Mapping[str, pl.DataFrame],
@@ -71,39 +88,88 @@ def build(
     for a cluster never seen.
     """
     settings = settings or section("tickets")
+    decided = decide(cluster_id, frames, log, today, settings, force=force)
+    if decided.subject is None:
+        return decided.row_only
+    return _assembled(decided.subject, frames, decided.blocked, list(decided.events), today, settings, asker)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a day means for a cluster's ticket, before anything is written: the life events, why none opens (`blocked`),
+    and what the ticket would be about. `row_only` stands for a ticket without a text of its own."""
+
+    events: tuple[life.Event, ...]
+    blocked: str | None = None
+    subject: _Subject | None = None
+    row_only: Ticket | None = None
+
+
+def decide(
+    cluster_id: str,
+    frames: Mapping[str, pl.DataFrame],
+    log: Iterable[life.Event],
+    today: date,
+    settings: Mapping | None = None,
+    *,
+    force: bool = False,
+) -> Decided:
+    """Whether the cluster has, opens, or hands over a ticket; arguments as of `build`."""
+    settings = settings or section("tickets")
+    log = list(log)
     cluster = newest_state(cluster_id, frames["clusters"], today)
     registry = frames["cluster_registry"]
     states = life.fold(log)
     identity = life.fingerprint(cluster_id, registry, states)
     state = states.get(life.ticket_id(identity))
     if cluster["status"] == "merged":
-        return _merged(cluster, identity, state, registry, states, today)
+        ticket = _merged(cluster, identity, state, registry, states, today)
+        return Decided(ticket.events, row_only=ticket)
     if life.holder(identity, registry, states) not in {cluster_id, None}:
-        return _held_elsewhere()
+        return Decided((), row_only=_held_elsewhere())
+    same = _same_problem(cluster, frames, settings)
+    elder = _elder(state, same, registry, states)
+    if state and elder and not force:
+        ticket = _handed_over(cluster, state, elder, today)
+        return Decided(ticket.events, row_only=ticket)
     evidence = gather(cluster_id, today, frames, cluster["exemplar_ids"])
-    tasks = _tasks(cluster_id, frames)
     shared = facts(evidence, settings)
-    name = _title(cluster, shared, settings)
-    blocked = None if force or state else refusal(cluster, evidence, tasks, frames["scorecard"], settings)
+    tasks = _tasks(cluster_id, frames)
+    root = cause(evidence, shared, cluster["terms"], settings)
+    twin = elder or _called_the_same(root, identity, states)
+    case = Case(cluster, evidence, tasks, root, frames["scorecard"], twin and twin.ticket_id)
+    blocked = None if force or state else refusal(case, settings)
+    name = _title(cluster, shared, root, settings)
+    lost = bool(state and state.cause) and not still_shared(evidence, *state.cause.values(), settings)
+    naming = life.Naming(name, root and root.as_dict(), anew=lost)
     seen = _observation(evidence, today)
-    events = [] if blocked else life.advance(state, identity, seen, _opening(cluster), settings, name)
+    events = [] if blocked else life.advance(state, identity, seen, _opening(cluster), settings, naming)
     after = life.fold([*_history(log, identity), *events]).get(life.ticket_id(identity))
-    subject = _Subject(cluster, evidence, shared, tasks, identity, after, name)
-    return _assembled(subject, frames, blocked, events, today, settings, asker)
+    return Decided(
+        tuple(events), blocked, _Subject(cluster, evidence, shared, tasks, identity, after, name, tuple(same))
+    )
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """What a ticket is about: the cluster, its evidence, the facts it shares, its tasks, and the ticket's state if
-    any."""
+def _same_problem(cluster: Mapping, frames: Mapping[str, pl.DataFrame], settings: Mapping) -> list[str]:
+    """Live friction patterns whose signals stand beside this one's (see `cause`), the closest first."""
+    registry, members = frames["cluster_registry"], frames["cluster_members"].filter(pl.col("dt") == cluster["dt"])
+    if cluster["type"] != "friction":
+        return []
+    live = registry.filter((pl.col("status") == "live") & (pl.col("type") == "friction"))["cluster_id"]
+    place = placed(members, live, frames["signals"], frames["turns"])
+    return [neighbour.cluster_id for neighbour in beside(cluster["cluster_id"], place, settings)]
 
-    cluster: Mapping
-    evidence: Evidence
-    facts: Mapping[str, Fact]
-    tasks: list[dict]
-    identity: str
-    state: life.State | None
-    name: str
+
+def _elder(
+    state: life.State | None, same: Iterable[str], registry: pl.DataFrame, states: Mapping[str, life.State]
+) -> life.State | None:
+    """The oldest ticket that the same problem has already, if it is older than this one's."""
+    others = (states.get(life.ticket_id(life.fingerprint(name, registry, states))) for name in same)
+    known = [other for other in others if other and other.status != "merged" and other != state]
+    oldest = min(known, key=lambda other: (other.opened_on, other.ticket_id), default=None)
+    if oldest and state and (state.opened_on, state.ticket_id) <= (oldest.opened_on, oldest.ticket_id):
+        return None
+    return oldest
 
 
 def newest_state(cluster_id: str, clusters: pl.DataFrame, today: date) -> dict:
@@ -112,56 +178,6 @@ def newest_state(cluster_id: str, clusters: pl.DataFrame, today: date) -> dict:
     if not rows.height:
         raise KeyError(f"no cluster {cluster_id!r} up to {today}")
     return rows.row(-1, named=True)
-
-
-def refusal(
-    cluster: Mapping, evidence: Evidence, tasks: list[dict], scorecard: pl.DataFrame, settings: Mapping
-) -> str | None:
-    """Why this cluster opens no ticket, or None when it does."""
-    limits = settings["open"]
-    sessions = evidence.signals["thread_id"].n_unique()
-    if cluster["type"] != "friction":
-        return "delight is no problem to solve; it guards proofs instead"
-    if cluster["status"] != "live":
-        return f"the cluster is {cluster['status']}"
-    provable = any(task["verdict"] != "rejected" for task in tasks) and cluster["action"] in limits["actions_with_task"]
-    if cluster["action"] not in limits["actions"] and not provable:
-        return f"recommended action is {cluster['action']}: {cluster['action_reason']}"
-    if sessions < limits["minimum_sessions"] or evidence.signals.height < limits["minimum_signals"]:
-        return (
-            f"{evidence.signals.height} signals in {sessions} sessions; a ticket needs {limits['minimum_signals']} in"
-            f" {limits['minimum_sessions']}"
-        )
-    trusted = _trusted(evidence.signals, scorecard, limits)
-    if trusted.height < limits["minimum_signals"]:
-        return (
-            f"only {trusted.height} signals come from detectors that reach their precision bar or, unmeasured, are"
-            " confident"
-        )
-    return None
-
-
-def _trusted(signals: pl.DataFrame, scorecard: pl.DataFrame, limits: Mapping) -> pl.DataFrame:
-    """Signals of detectors above their bar in that category; where nothing measures one, its confidence decides."""
-    if not limits["require_bar"]:
-        return signals
-    rank = {truth: position for position, truth in enumerate(limits["truths"])}
-    judged = pl.col("true_positives") + pl.col("false_positives")
-    measured = scorecard.filter(
-        pl.col("above_bar").is_not_null()
-        & (pl.col("language") == "all")
-        & pl.col("truth").is_in(list(rank))
-        & (judged >= limits["minimum_judged"])
-    )
-    best = (
-        measured.with_columns(rank=pl.col("truth").replace_strict(rank, return_dtype=pl.Int32))
-        .sort("rank", "matching")
-        .group_by("detector", "category", maintain_order=True)
-        .agg(pl.col("above_bar").first())
-    )
-    joined = signals.join(best, on=["detector", "category"], how="left")
-    confident = pl.col("confidence") >= limits["minimum_confidence"]
-    return joined.filter(pl.when(pl.col("above_bar").is_null()).then(confident).otherwise(pl.col("above_bar")))
 
 
 def _history(log: Iterable[life.Event], identity: str) -> list[life.Event]:
@@ -193,13 +209,24 @@ def _merged(cluster, identity, state, registry, states, today) -> Ticket:
     heir_identity = life.fingerprint(heir[0] if heir else cluster["merged_into"], registry, states)
     if state is None or heir_identity == identity:
         return _held_elsewhere()
-    events = life.merge(state, life.ticket_id(heir_identity), today)
+    events = life.merge(state, life.ticket_id(heir_identity), today, "its cluster became part of")
+    return _closed_into(cluster, state, events)
+
+
+def _handed_over(cluster: Mapping, state: life.State, elder: life.State, today: date) -> Ticket:
+    """Two tickets turned out to be about one problem: the younger closes as part of the elder."""
+    events = life.merge(state, elder.ticket_id, today, "its moments stand beside those of")
+    return _closed_into(cluster, state, events)
+
+
+def _closed_into(cluster: Mapping, state: life.State, events: list[life.Event]) -> Ticket:
+    """The row and text of a ticket that is part of another one."""
     reason = events[0].reason if events else state.reason
-    name = state.title or _title(cluster, {}, section("tickets"))
+    name = state.title or _title(cluster, {}, None, section("tickets"))
     row = {
         "ticket_id": state.ticket_id,
         "cluster_id": cluster["cluster_id"],
-        "fingerprint": identity,
+        "fingerprint": state.fingerprint,
         "title": name,
         "status": "merged",
         "reason": reason,
@@ -216,8 +243,18 @@ def _merged(cluster, identity, state, registry, states, today) -> Ticket:
     return Ticket(TABLES["tickets"].frame([row]), text, name, tuple(events), (), Advice((), "templates"), ())
 
 
-def _title(cluster: Mapping, shared: Mapping[str, Fact], settings: Mapping) -> str:
-    name = excerpt(title(cluster["top_category"], shared, cluster["label"], settings), None, 110)
+def _called_the_same(root: Cause | None, identity: str, states: Mapping[str, life.State]) -> life.State | None:
+    """The ticket that another cluster has for the same shared thing."""
+    if root is None:
+        return None
+    others = (state for state in states.values() if state.fingerprint != identity and state.status != "merged")
+    same = [state for state in others if state.cause and state.cause["value"] == root.fact.value]
+    return min(same, key=lambda state: (state.opened_on, state.ticket_id), default=None)
+
+
+def _title(cluster: Mapping, shared: Mapping[str, Fact], root: Cause | None, settings: Mapping) -> str:
+    called_after = root and root.fact.name
+    name = excerpt(title(cluster["top_category"], shared, cluster["label"], called_after, settings), None, 110)
     return name[:1].upper() + name[1:] if name == excerpt(cluster["label"], None, 110) else name
 
 
@@ -243,11 +280,29 @@ def _assembled(
     findings = [] if blocked else claims.check(book.claims, advice, frames, settings)
     row = _row(subject, numbers, blocked, today, settings)
     parts = ticket_text.Parts(
-        row, cluster, evidence, numbers, facets, listed, resolved, subject.tasks, advice, findings, book.claims, frames
+        row,
+        cluster,
+        evidence,
+        numbers,
+        facets,
+        listed,
+        resolved,
+        subject.tasks,
+        advice,
+        findings,
+        book.claims,
+        frames,
+        _labelled(subject.same_problem, frames["cluster_registry"]),
     )
     markdown = ticket_text.render(parts, settings)
     frame = TABLES["tickets"].frame([row])
     return Ticket(frame, markdown, row["title"], tuple(events), tuple(book.claims), advice, tuple(findings))
+
+
+def _labelled(clusters: Iterable[str], registry: pl.DataFrame) -> list[tuple[str, str]]:
+    """(cluster id, label) of clusters."""
+    labels = dict(registry.select("cluster_id", "label").iter_rows())
+    return [(name, labels.get(name, "")) for name in clusters]
 
 
 def _advice(subject: _Subject, book: ClaimBook, settings: Mapping, asker: Asker | None) -> Advice:

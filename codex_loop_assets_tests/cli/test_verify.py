@@ -63,7 +63,8 @@ def test_job_folders_close_the_ticket_and_the_statistics_are_shown(planted, tmp_
         ticket, "--job", str(before), "--arm", "old", "--job", str(after), "--arm", "new", "--since", "2026-03-08"
     )
     assert result.exit_code == 0, result.output
-    assert "# Verdict: close" in result.output and "`old` → `new`" in result.output and "6 × 3" in result.output
+    # The sixth task is in doubt: its trials prove nothing.
+    assert "# Verdict: close" in result.output and "`old` → `new`" in result.output and "5 × 3" in result.output
     assert "## In production, since 2026-03-08" in result.output
     assert planted.lake.read("tickets", world.CLUSTER)["status"].item() == "verified"
     assert ticket_log.read(planted.root / "tickets" / "log.jsonl")[-1].kind == "verified"
@@ -148,6 +149,6 @@ def test_wrong_input_is_a_message_that_says_what_to_do(planted, tmp_path, argume
 def test_a_merged_ticket_names_the_one_to_verify(planted):
     ticket = ticket_of(planted)
     state = find_ticket(planted, ticket)
-    ticket_log.append(planted.root / "tickets" / "log.jsonl", life.merge(state, "tkt_other", world.TODAY))
+    ticket_log.append(planted.root / "tickets" / "log.jsonl", life.merge(state, "tkt_other", world.TODAY, "its cluster became part of"))
     result = run(ticket)
     assert result.exit_code == 1 and "tkt_other" in result.output
