@@ -21,16 +21,18 @@ def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
     """Join the events of each session into its turns and tool calls, and sum the session up."""
     codex = home.home
     for day in context.partition_keys:
+        # Before reading: where another run replaces an input meanwhile, the result counts as stale, never as fresh.
+        made_from = inputs(codex.lake, "turns", day)
         built = everything.build(codex.lake.read("events", day), codex.lake.read("spines", day))
-        store(context, codex, "turns", day, built.turns, inputs(codex.lake, "turns", day))
-        store(context, codex, "tool_calls", day, built.tool_calls, inputs(codex.lake, "tool_calls", day))
+        store(context, codex, "turns", day, built.turns, made_from)
+        store(context, codex, "tool_calls", day, built.tool_calls, made_from)
         store(
             context,
             codex,
             "sessions",
             day,
             built.sessions,
-            inputs(codex.lake, "sessions", day),
+            inputs(codex.lake, "sessions", day) | made_from,
             human_sessions=int(built.sessions["human"].sum()),
             outcomes=dict(built.sessions.group_by("outcome").len().sort("outcome").iter_rows()),
         )

@@ -34,6 +34,7 @@ def mechanical_signals(context: dg.AssetExecutionContext, config: DetectionConfi
     codex = home.home
     for day in context.partition_keys:
         schema = schema_for(codex, day, reschema=config.reschema)
+        made_from = inputs(codex.lake, "mechanical_signals", day)  # Before reading: see canonical_tables.
         found = detect(canon_tables(codex, day), schema, codex.section("rules"))
         store(
             context,
@@ -41,7 +42,7 @@ def mechanical_signals(context: dg.AssetExecutionContext, config: DetectionConfi
             "mechanical_signals",
             day,
             found,
-            inputs(codex.lake, "mechanical_signals", day),
+            made_from,
             categories=dict(found.group_by("category").len().sort("category").iter_rows()),
             schema_version=schema.version,
         )
@@ -62,8 +63,8 @@ def semantic_signals(context: dg.AssetExecutionContext, config: DetectionConfig,
     for day in context.partition_keys:
         schema = schema_for(codex, day, reschema=config.reschema)
         observe_schema(context, schema)
-        found, coverage = judge_day(canon_tables(codex, day), schema, judge, clock.now(), codex.section("judges"))
         made_from = inputs(codex.lake, "semantic_signals", day)
+        found, coverage = judge_day(canon_tables(codex, day), schema, judge, clock.now(), codex.section("judges"))
         store(
             context,
             codex,
@@ -98,6 +99,7 @@ def signals(context: dg.AssetExecutionContext, home: HomeResource):
     codex = home.home
     for day in context.partition_keys:
         lake = codex.lake
+        made_from = inputs(lake, "signals", day)
         merged, detections = merge(
             lake.read("mechanical_signals", day),
             lake.read("semantic_signals", day),
@@ -111,7 +113,7 @@ def signals(context: dg.AssetExecutionContext, home: HomeResource):
             "signals",
             day,
             merged,
-            inputs(lake, "signals", day),
+            made_from,
             friction=by_type.get("friction", 0),
             delight=by_type.get("delight", 0),
         )
