@@ -24,6 +24,7 @@ class CopiedHistory:
         self._previous: datetime | None = None
         self._number = 0
         self.over = False
+        self.parent: str | None = None
 
     def covers(self, record: dict) -> bool:
         """Whether this record is copied from the parent."""
@@ -56,7 +57,9 @@ class CopiedHistory:
 
     def _starts_copy(self, record: dict, meta: object) -> bool:
         if type(meta) is dict:
-            return meta.get("id") != self._own_id
+            parent = meta.get("id")
+            self.parent = parent if type(parent) is str else None
+            return parent != self._own_id
         moment = parse_timestamp(record.get("timestamp"))
         return self._forked and moment is not None and self._own_start is not None and moment < self._own_start
 

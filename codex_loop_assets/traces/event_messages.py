@@ -205,8 +205,13 @@ def error(msg: dict, settings: ReadSettings) -> Content:
         http_status=integer(status),
         additional_details=cut(string(msg.get("additional_details")), 1000),
     )
-    text = cut(string(msg.get("message", msg.get("summary"))), settings.text_limit)
-    return content(msg["type"], text=text, detail=detail)
+    return content(msg["type"], text=cut(_stated(msg), settings.text_limit), detail=detail)
+
+
+def _stated(msg: dict) -> str | None:
+    """The words of an error or warning; some writers have them one object deeper (`error.message`)."""
+    words_of = msg.get("message") or msg.get("summary") or mapping(msg.get("error")).get("message") or msg.get("error")
+    return string(words_of) or None
 
 
 def turn_diff(msg: dict, settings: ReadSettings) -> Content:

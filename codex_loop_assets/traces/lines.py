@@ -16,18 +16,17 @@ _BLOCK = 1 << 18
 
 
 class Block(NamedTuple):
-    """Lines that follow one another, without their newlines, from `offset` on. `ended` is false when the last one has
-    no newline. A line over the limit is alone in its block: `long` is its whole size and `lines` holds its head."""
+    """Lines that follow one another from `offset` on, each with its newline (the last of a file may have none). A line
+    over the limit is alone in its block: `long` is its whole size and `lines` holds its head."""
 
     offset: int
     lines: list[bytes]
-    ended: bool = True
     long: int = 0
 
     @property
     def size(self) -> int:
-        """Bytes of the block's lines, newlines included."""
-        return self.long or sum(map(len, self.lines)) + len(self.lines) - (not self.ended)
+        """Bytes of the block's lines."""
+        return self.long or sum(map(len, self.lines))
 
 
 class DamagedFile(OSError):
@@ -78,31 +77,32 @@ def _blocks(stream: BinaryIO, limit: int, head: int) -> Iterator[Block]:
     offset, rest, data = 0, b"", stream.read(_BLOCK)
     while data:
         after = b""
-        lines = data.split(b"\n")
+        # Twice as fast as splitting, which looks at every byte by itself.
+        lines = io.BytesIO(data).readlines()
         lines[0] = rest + lines[0]
-        rest = lines.pop()
+        rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
         # A line over the limit is longer than a block, so it can only be the first to end in one, or the one left open.
-        if lines and len(lines[0]) > limit:
-            size = len(lines[0]) + 1
+        if lines and len(lines[0]) > limit + 1:
+            size = len(lines[0])
             yield Block(offset, [lines[0][:head]], long=size)
             offset, lines = offset + size, lines[1:]
         if lines:
             yield Block(offset, lines)
-            offset += sum(map(len, lines)) + len(lines)
+            offset += sum(map(len, lines))
         if len(rest) > limit:
-            size, ended, after = _pass_over(stream, len(rest))
-            yield Block(offset, [rest[:head]], ended, size)
+            size, after = _pass_over(stream, len(rest))
+            yield Block(offset, [rest[:head]], long=size)
             offset, rest = offset + size, b""
         data = after or stream.read(_BLOCK)
     if rest:
-        yield Block(offset, [rest], ended=False)
+        yield Block(offset, [rest])
 
 
-def _pass_over(stream: BinaryIO, size: int) -> tuple[int, bool, bytes]:
-    """Read on to the end of an overlong line without keeping it: (its size, whether it ended, what follows it)."""
+def _pass_over(stream: BinaryIO, size: int) -> tuple[int, bytes]:
+    """Read on to the end of an overlong line without keeping it: (its size, what follows it)."""
     while data := stream.read(_BLOCK):
         place = data.find(b"\n")
         if place >= 0:
-            return size + place + 1, True, data[place + 1 :]
+            return size + place + 1, data[place + 1 :]
         size += len(data)
-    return size, False, b""
+    return size, b""

@@ -57,11 +57,14 @@ _SILENT_REASONING = re.compile(
 )
 
 
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
+
+
 def is_silent_reasoning(data: bytes, start: int) -> bool:
     """Whether the rest of a reasoning item, from behind its tag, is an empty summary and one encrypted text: nothing
-    that is kept, so it need not be decoded."""
+    that is kept, so it need not be decoded. Only base64 counts: a line with anything else may be no JSON at all."""
     opening = _SILENT_REASONING.match(data, start)
-    return opening is not None and data.find(b'"', opening.end()) == len(data) - 3 and b"\\" not in data[-4:]
+    return opening is not None and data[opening.end() :].translate(None, _BASE64) == b'"}}'
 
 
 def token_count(usage: re.Match) -> Content:

@@ -10,7 +10,7 @@ from codex_loop_assets.traces import commands
 from codex_loop_assets.traces.row import Content, content, present, words
 from codex_loop_assets.traces.scaffolding import part_texts, user_words
 from codex_loop_assets.traces.settings import ReadSettings
-from codex_loop_assets.traces.tool_output import image_count, output_facts, user_shell_facts
+from codex_loop_assets.traces.tool_output import cut_output, image_count, output_facts, user_shell_facts
 from codex_loop_assets.traces.values import cut, mapping, plain_path, string, tag, to_json
 
 
@@ -88,7 +88,7 @@ def function_call_output(item: dict, settings: ReadSettings) -> Content:
     return content(
         "function_call_output",
         call_id=string(item.get("call_id")),
-        text=cut(facts.text, settings.text_limit),
+        text=cut_output(facts.text, settings),
         exit_code=facts.exit_code,
         duration_ms=facts.duration_ms,
         detail=detail,

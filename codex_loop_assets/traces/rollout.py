@@ -87,74 +87,85 @@ class RolloutReader:
 
     def _block(self, block: Block, number: int) -> int:
         """Read a block's lines, of which the first is number + 1; gives the number of its last."""
-        offset, newline = block.offset, block.ended
-        match, quick_line, line, openings = (
-            quick.ROLLOUT_HEAD.match,
-            self._quick_line,
-            self._line,
-            quick.ROLLOUT_OPENINGS,
-        )
+        offset, line, quick_kinds = block.offset, self._line, _QUICK_KINDS
         for data in block.lines:
             number += 1
-            size = len(data) + newline
-            head = match(data) if data.startswith(openings, data.find(b'"payload"', 0, 160)) else None
-            if head is None or not quick_line(head, data, number, offset, size):
-                line(data, number, offset, size)
-            offset += size
+            place = data.find(b'"payload":{', 0, 160) + 11
+            read = quick_kinds.get(data[place : data.find(b'"', place + 8, place + 64)])
+            if read is None and (place == 10 or data.startswith(b'"cwd"', place)):
+                read = quick_kinds.get(quick.other_opening(data))
+            if read is None or not read(self, data, number, offset):
+                line(data, number, offset)
+            offset += len(data)
         self.batches.settle(offset - block.offset)
         return number
 
-    def _quick_line(self, head: re.Match, data: bytes, number: int, offset: int, size: int) -> bool:
-        """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
-        kind = head[4]
-        if data[-2:] != b"}}" or not self._copied.over:
+    # The readings of frequent kinds that need no decoding; false leaves the line to `_line`.
+
+    def _quick_head(self, data: bytes, kind: bytes) -> re.Match | None:
+        """The opening of a record of this type, if it may be read quickly."""
+        head = quick.ROLLOUT_HEAD.match(data) if self._copied.over and data.endswith(quick.ENDS) else None
+        return head if head is not None and head[3] == kind else None
+
+    def _quick_context(self, data: bytes, number: int, offset: int) -> bool:
+        """A turn context is written for every model request, mostly word for word the same."""
+        head = self._quick_head(data, b"turn_context")
+        if head is None:
             return False
-        if kind is None:
-            # A turn context is written for every model request, mostly word for word the same.
-            if head[3] != b"turn_context":
-                return False
-            repeats, self._raw_context = data[head.end() :] == self._raw_context, data[head.end() :]
-            return repeats and self._pass_over("turn_context_unchanged")
-        if kind == b"token_count":
-            return self._quick_tokens(data, head, number, offset, size)
-        if kind == b"reasoning":
-            repeats, self._echoes.reasoned = self._echoes.reasoned, False
-            if repeats:
-                return self._pass_over(REPEATED_REASONING)
-            return head[3] == b"response_item" and self._silent_reasoning(data, head, number, offset, size)
-        return head[3] == b"event_msg" and self._pass_over("delta")
+        start = head.end()
+        if len(data) - start == len(self._raw_context) and data.endswith(self._raw_context):
+            return self._pass_over("turn_context_unchanged")
+        self._raw_context = data[start:]
+        return False
+
+    def _quick_delta(self, data: bytes, number: int, offset: int) -> bool:
+        return self._quick_head(data, b"event_msg") is not None and self._pass_over("delta")
+
+    def _quick_reasoning(self, data: bytes, number: int, offset: int) -> bool:
+        head = self._quick_head(data, b"response_item")
+        if head is None:
+            return False
+        repeats, self._echoes.reasoned = self._echoes.reasoned, False
+        if repeats:
+            return self._pass_over(REPEATED_REASONING)
+        return quick.is_silent_reasoning(data, head.end()) and self._quick_store(
+            head, data, number, offset, quick.REASONING
+        )
+
+    def _quick_snapshot(self, data: bytes, number: int, offset: int) -> bool:
+        head = self._quick_head(data, b"response_item")
+        commit = quick.SNAPSHOT.match(data, head.end()) if head is not None else None
+        return commit is not None and self._quick_store(head, data, number, offset, quick.snapshot(commit))
+
+    def _quick_tokens(self, data: bytes, number: int, offset: int) -> bool:
+        head = self._quick_head(data, b"event_msg")
+        if head is None:
+            return False
+        start = head.end()
+        if self._raw_totals and data.startswith(self._raw_totals, start):
+            return self._pass_over("token_count_unchanged")
+        usage = quick.USAGE.match(data, start)
+        if usage is None:
+            return False
+        self._raw_totals = data[start : usage.end(1)]
+        return self._quick_store(head, data, number, offset, quick.token_count(usage))
 
     def _pass_over(self, reason: str) -> bool:
         self.tally.skipped[reason] += 1
         return True
 
-    def _silent_reasoning(self, data: bytes, head: re.Match, number: int, offset: int, size: int) -> bool:
-        if not quick.is_silent_reasoning(data, head.end()):
-            return False
-        self._quick_store(head, number, offset, size, quick.REASONING)
-        return True
-
-    def _quick_store(self, head: re.Match, number: int, offset: int, size: int, found: Content) -> None:
+    def _quick_store(self, head: re.Match, data: bytes, number: int, offset: int, found: Content) -> bool:
         """Store a record that neither speaks nor starts a turn."""
         self.tally.read += 1
         era = "E" if head[2] else "C"
         if self.era is None or era > self.era:
             self.era = era
         self.batches.rows.append(
-            (self.origin, self._run, number, 0, head[1].decode(), size, self._file, offset, self._turn, *found)
+            (self.origin, self._run, number, 0, head[1].decode(), len(data), self._file, offset, self._turn, *found)
         )
-
-    def _quick_tokens(self, data: bytes, head: re.Match, number: int, offset: int, size: int) -> bool:
-        usage = quick.USAGE.search(data, head.end())
-        if usage is None:
-            return False
-        if usage[1] == self._raw_totals:
-            return self._pass_over("token_count_unchanged")
-        self._raw_totals = usage[1]
-        self._quick_store(head, number, offset, size, quick.token_count(usage))
         return True
 
-    def _line(self, data: bytes, number: int, offset: int, size: int) -> None:
+    def _line(self, data: bytes, number: int, offset: int) -> None:
         tally = self.tally
         try:
             record = decode(data)
@@ -166,6 +177,7 @@ class RolloutReader:
             return
         if not self._copied.over and self._copied.covers(record):
             tally.skipped["copied_history"] += 1
+            self._name_parent()
             return
         payload, kind, timestamp = record.get("payload"), record.get("type"), record.get("timestamp")
         if type(timestamp) is not str:
@@ -181,7 +193,16 @@ class RolloutReader:
             tally.skipped[found] += 1
             return
         tally.read += 1
-        self._store(number, offset, size, timestamp, found, form)
+        self._store(number, offset, len(data), timestamp, found, form)
+
+    def _name_parent(self) -> None:
+        """The first builds that could resume copied the parent without naming it: the copy's own metadata does."""
+        parent, self._copied.parent = self._copied.parent, None
+        rows = self.batches.rows
+        if parent is None or mapping(self.meta).get("forked_from_id") or not rows or rows[-1][0] != self.origin:
+            return
+        *place, detail = rows[-1]
+        rows[-1] = (*place, merged_json(detail, {"forked_from_id": parent}))
 
     def _shaped(self, kind: str, payload: Any, record: dict) -> Content | str:
         era = "E" if "ordinal" in record else "C"
@@ -274,6 +295,17 @@ class RolloutReader:
         self.tally.read += 1
         self.tally.remarks[f"lines over {self.settings.line_limit} bytes, read by their heads only"] += 1
         self._store(number, offset, size, timestamp, found, "long_line")
+
+
+_QUICK_KINDS = {
+    b'"cwd"': RolloutReader._quick_context,
+    b'"turn_id': RolloutReader._quick_context,
+    b'"type":"token_count': RolloutReader._quick_tokens,
+    b'"type":"reasoning': RolloutReader._quick_reasoning,
+    b'"type":"ghost_snapshot': RolloutReader._quick_snapshot,
+    **{b'"type":"' + delta.encode(): RolloutReader._quick_delta for delta in quick.DELTAS},
+}
+"""How a payload opens (up to the quote that ends its tag, or its first key) -> how its line is read without decoding."""
 
 
 def first_record(path: str, settings: ReadSettings) -> dict:

@@ -31,6 +31,7 @@ class ReadSettings:
     scaffolding: tuple[str, ...]
     image_markers: tuple[str, ...]
     request_marker: str
+    truncation_marks: tuple[str, ...]
 
 
 def read_settings(overrides: Mapping[str, Any] | None = None) -> ReadSettings:

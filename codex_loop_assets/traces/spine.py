@@ -79,23 +79,23 @@ class SpineReader:
                 number, hashed, total = number + 1, False, total + block.long
                 self._long_line(block.lines[0], block.offset, block.long)
                 continue
-            digest.update(b"\n".join(block.lines))
-            digest.update(b"\n" * block.ended)
+            for data in block.lines:
+                digest.update(data)
             number, total = self._block(block, number), block.offset + block.size
         self._check_meta(path, name, digest.hexdigest() if hashed else None, total)
 
     def _block(self, block: Block, number: int) -> int:
         """Read a block's lines, of which the first is number + 1; gives the number of its last."""
-        offset, newline = block.offset, block.ended
+        offset = block.offset
         match, quick_line, line = quick.SPINE_HEAD.match, self._quick_line, self._line
         for data in block.lines:
             number += 1
-            size = len(data) + newline
+            size = len(data)
             head = match(data) if self._may_be_quick(data) else None
             if head is None or not quick_line(head, data, offset, size):
                 line(data, number, offset, size)
             offset += size
-        self.batches.settle(block.size)
+        self.batches.settle(offset - block.offset)
         return number
 
     def _may_be_quick(self, data: bytes) -> bool:
@@ -109,7 +109,7 @@ class SpineReader:
     def _quick_line(self, head: re.Match, data: bytes, offset: int, size: int) -> bool:
         """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
         tag = head[6]
-        if data[-2:] != b"}}" or head[1] != self._raw_thread:
+        if not data.endswith(quick.ENDS) or head[1] != self._raw_thread:
             return False
         if tag is None:
             if head[4] != b"turn_context":

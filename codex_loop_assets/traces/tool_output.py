@@ -8,11 +8,13 @@ phrases.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
-from codex_loop_assets.traces.values import INT32_MAX, integer, mapping, sequence, string
+from codex_loop_assets.traces.settings import ReadSettings
+from codex_loop_assets.traces.values import INT32_MAX, cut, integer, mapping, sequence, string
 
 
 class OutputFacts(NamedTuple):
@@ -90,15 +92,15 @@ def _json_facts(text: str) -> OutputFacts:
     seconds = metadata.get("duration_seconds")
     duration = int(seconds * 1000) if type(seconds) in (int, float) and 0 <= seconds < 1e9 else None
     code = integer(metadata["exit_code"], INT32_MAX)
-    return OutputFacts(inner, code, duration, "timed_out" if _TIMEOUT.match(inner) else None)
+    return OutputFacts(inner, code, duration, _stopped(inner, code))
 
 
 def _text_facts(text: str) -> OutputFacts:
     match = _FREEFORM.match(text)
     if match:
         body = text[match.end() :]
-        state = "timed_out" if _TIMEOUT.match(body) else None
-        return OutputFacts(body, integer(int(match[1]), INT32_MAX), _to_ms(match[2]), state)
+        code = integer(int(match[1]), INT32_MAX)
+        return OutputFacts(body, code, _to_ms(match[2]), _stopped(body, code))
     match = _UNIFIED.match(text)
     if match:
         body = text[match.end() :].partition("Output:\n")[2]
@@ -106,6 +108,11 @@ def _text_facts(text: str) -> OutputFacts:
             return OutputFacts(body, None, _to_ms(match[1]), "running", match[3].strip())
         return OutputFacts(body, integer(int(match[2]), INT32_MAX), _to_ms(match[1]))
     return OutputFacts(text, state=_state(text), duration_ms=_aborted_ms(text))
+
+
+def _stopped(text: str, code: int | None) -> str | None:
+    """`timed_out` where Codex's own words open the output. A command that ended well may print the same words."""
+    return "timed_out" if code != 0 and _TIMEOUT.match(text) else None
 
 
 def _state(text: str) -> str | None:
@@ -138,6 +145,22 @@ def _to_ms(seconds: str) -> int | None:
     except ValueError:
         return None
     return int(value * 1000) if value < 1e9 else None
+
+
+def cut_output(text: str, settings: ReadSettings) -> str | None:
+    """The text cut to the limit. Codex's own mark of what it left out stays readable: it stands in the middle, which goes."""
+    if len(text) <= settings.text_limit:
+        return text
+    mark = _marks(settings.truncation_marks).search(text)
+    kept = cut(text, settings.text_limit)
+    if mark is None or mark[0] in kept:
+        return kept
+    return cut(text, settings.text_limit, f", with them {mark[0]}")
+
+
+@lru_cache(maxsize=4)
+def _marks(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns))
 
 
 def image_count(parts: Any) -> int:

@@ -68,13 +68,14 @@ def merged_json(text: str | None, more: dict) -> str:
     return to_json({**(orjson.loads(text) if text else {}), **more})
 
 
-def cut(text: str | None, limit: int) -> str | None:
-    """The text, or its head (three quarters of the limit) and tail with a mark of how much is missing between."""
+def cut(text: str | None, limit: int, note: str = "") -> str | None:
+    """The text, or its head (three quarters of the limit) and tail with a mark of how much is missing between, and a
+    note in it."""
     if text is None or len(text) <= limit:
         return text
     head = limit * 3 // 4
     tail = limit - head
-    return f"{text[:head]}\n[... {len(text) - limit} characters cut ...]\n{text[-tail:]}"
+    return f"{text[:head]}\n[... {len(text) - limit} characters cut{note} ...]\n{text[-tail:]}"
 
 
 def milliseconds(duration: Any) -> int | None:

@@ -3,6 +3,7 @@
 import json
 
 import polars as pl
+import pytest
 import zstandard
 
 from codex_loop_assets.traces.settings import read_settings
@@ -258,6 +259,32 @@ def test_a_spawned_agents_first_turn_is_its_own_though_it_follows_the_copy_at_on
     own = [line(0.4, "event_msg", {"type": "task_started", "turn_id": own_turn}), *prompt(0.41, "child work")]
     write_rollout(rollout_path(tmp_path), [line(0, "session_meta", meta(forked_from_id=OTHER)), *copied, *own])
     assert ingest(tmp_path).events["text"].drop_nulls().to_list() == ["child work"]
+
+
+def test_a_copys_parent_is_named_by_its_own_metadata_where_the_fork_does_not_say(tmp_path):
+    """The first builds that could resume (September 2025) wrote no forked_from_id."""
+    copied = [line(6, "session_meta", meta(OTHER)), *prompt(6.01, "parent work")]
+    write_rollout(rollout_path(tmp_path), [line(0, "session_meta", meta()), *copied, *prompt(30, "own work")])
+    events = ingest(tmp_path).events
+    assert json.loads(events["detail"][0])["forked_from_id"] == OTHER
+    assert events["text"].drop_nulls().to_list() == ["own work"]
+
+
+@pytest.mark.parametrize("error", [{"message": "limit reached"}, "limit reached"])
+def test_an_errors_words_are_read_wherever_they_stand(tmp_path, error):
+    for shape in ({"message": "limit reached"}, {"error": error}):
+        write_rollout(rollout_path(tmp_path), [*CLASSIC[:1], line(3, "event_msg", {"type": "error", **shape})])
+        assert ingest(tmp_path).events.filter(pl.col("kind") == "error")["text"].to_list() == ["limit reached"]
+
+
+@pytest.mark.parametrize(
+    ("inside", "torn"), [(b"gAAA-_=", 0), (b"gA\x01A", 1), (b"g\xff", 0), (b"g\\u0041", 0), (b"a b", 0)]
+)
+def test_the_quick_way_accepts_no_line_that_is_no_json(tmp_path, inside, torn):
+    item = {"type": "reasoning", "summary": [], "content": None, "encrypted_content": "MARK"}
+    path = write_rollout(rollout_path(tmp_path), [*CLASSIC, line(9, "response_item", item)])
+    path.write_bytes(path.read_bytes().replace(b"MARK", inside))
+    assert ingest(tmp_path).spines["lines_torn"][0] == torn
 
 
 def test_files_of_one_thread_are_one_source_with_a_run_each(tmp_path):

@@ -1,8 +1,13 @@
 """Facts hidden in tool-output texts, in every form that Codex has written."""
 
-import pytest
+from dataclasses import replace
 
-from codex_loop_assets.traces.tool_output import output_facts, user_shell_facts
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_loop_assets.traces.settings import read_settings
+from codex_loop_assets.traces.tool_output import cut_output, output_facts, user_shell_facts
 
 
 @pytest.mark.parametrize(
@@ -50,6 +55,34 @@ def test_each_form_is_understood(output, code, milliseconds, state, text):
 def test_a_commands_own_words_are_not_taken_for_codexs(output):
     facts = output_facts(output)
     assert (facts.exit_code, facts.state) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "Exit code: 0\nWall time: 1 seconds\nOutput:\ncommand timed out after 10 milliseconds, says the log",
+        '{"output":"command timed out after 10 milliseconds\\n","metadata":{"exit_code":0,"duration_seconds":1}}',
+    ],
+)
+def test_a_command_that_ended_well_did_not_time_out_whatever_it_printed(output):
+    facts = output_facts(output)
+    assert (facts.exit_code, facts.state) == (0, None)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "\u20263900 tokens truncated\u2026",
+        "[... omitted 327 of 583 lines ...]",
+        "[... output truncated to fit 9 bytes ...]",
+    ],
+)
+@given(place=st.floats(0, 1), size=st.integers(0, 200))
+def test_codexs_mark_of_what_it_left_out_outlives_the_cut(mark, place, size):
+    settings = replace(read_settings(), text_limit=40)
+    text = "x" * int(size * place) + mark + "y" * (size - int(size * place))
+    kept = cut_output(text, settings)
+    assert mark in kept and (len(text) > 40 or kept == text)
 
 
 def test_a_users_own_command_gives_its_exit_code():

@@ -47,10 +47,11 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
 
 def _cut_outputs(canon: CanonTables, thresholds: Mapping[str, Any]) -> pl.DataFrame:
     """Tool results of which Codex left out at least the configured number of tokens or lines."""
-    tokens = pl.col("output").str.extract(r"\x{2026}(\d+) tokens truncated\x{2026}").cast(pl.Int64, strict=False)
-    lines = pl.col("output").str.extract(r"\[\.\.\. omitted (\d+) of \d+ lines \.\.\.\]").cast(pl.Int64, strict=False)
+    tokens = pl.col("shown").str.extract(r"\x{2026}(\d+) tokens truncated\x{2026}").cast(pl.Int64, strict=False)
+    lines = pl.col("shown").str.extract(r"\[\.\.\. omitted (\d+) of \d+ lines \.\.\.\]").cast(pl.Int64, strict=False)
     enough = (tokens >= thresholds["minimum_tokens"]) | (lines >= thresholds["minimum_lines"])
-    marked = canon.tool_calls.filter(pl.col("output").str.contains(r"tokens truncated|\.\.\. omitted").fill_null(False))
+    marked = pl.col("shown").str.contains(r"tokens truncated|\.\.\. omitted").fill_null(False)
+    marked = _shown_outputs(canon).filter(marked)
     left_out = pl.coalesce(
         pl.concat_str(tokens.cast(pl.String), pl.lit(" tokens")), pl.concat_str(lines.cast(pl.String), pl.lit(" lines"))
     )
@@ -58,6 +59,15 @@ def _cut_outputs(canon: CanonTables, thresholds: Mapping[str, Any]) -> pl.DataFr
         "thread_id", "run", "turn_id", "call_id", pl.col("seq_end").alias("seq"), pl.col("occurred_at").alias("at"),
         pl.coalesce("command", "name").alias("what"), left_out.alias("left_out"),
     )  # fmt: skip
+
+
+def _shown_outputs(canon: CanonTables) -> pl.DataFrame:
+    """Tool calls with the result as the agent was `shown` it: a spine records the command's own output besides."""
+    call = ("thread_id", "run", "call_id")
+    results = pl.col("kind").is_in(("function_call_output", "custom_tool_call_output")) & (pl.col("source") == "spine")
+    shown = canon.events.filter(results).group_by(call).agg(pl.col("text").last().alias("shown"))
+    calls = canon.tool_calls.join(shown, on=call, how="left", maintain_order="left")
+    return calls.with_columns(pl.coalesce("shown", "output").alias("shown"))
 
 
 def _moment(rows: list[dict[str, Any]]) -> Moment:
