@@ -497,10 +497,10 @@ CLUSTER_EVENTS = Table(
     ("dt", "kind", "cluster_id", "other_id"),
     (
         _required("dt", pl.Date, "Day of the event."),
-        _required("kind", pl.String, "birth, merge, split, dissolve."),
+        _required("kind", pl.String, "birth, branch (a birth near a living cluster), merge, split, dissolve."),
         _required("cluster_id", pl.String, "The cluster it happened to."),
-        _required("other_id", pl.String, "Heir of a merge, parent of a split; '' otherwise."),
-        _required("overlap", pl.Float64, "Share of members shared with the other."),
+        _required("other_id", pl.String, "Heir of a merge, parent of a split, nearest cluster of a branch; '' otherwise."),
+        _required("overlap", pl.Float64, "Share of members shared with the other; of a branch the cosine of the centres."),
         _required("size", pl.Int32, "Members at the event."),
     ),
 )

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from codex_loop_assets.discovery import identity
+from codex_loop_assets.discovery.kinship import with_branches
 from codex_loop_assets.discovery.profile import Sources, profile
 from codex_loop_assets.discovery.state import WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
 from codex_loop_assets.tables import TABLES
@@ -74,7 +75,8 @@ def advance(
         return ClusterState(day, recorded.clusters, recorded.members, recorded.events, messages=(message,))
     present = signals.filter(pl.col("signal_id").is_in(list(vectors)))
     members = _with_arrivals(previous.members, arrivals(day, present, previous, newest), signals, day)
-    steps = [_step(type_, members, day, vectors, settings["clusters"]) for type_ in TYPES]
+    known = frozenset(previous.clusters["cluster_id"])
+    steps = [_step(type_, members, day, vectors, known, settings["clusters"]) for type_ in TYPES]
     members = pl.concat([step.members for step in steps])
     events = [event for step in steps for event in step.events]
     sources = Sources(signals, sessions, vectors, embedding_model)
@@ -112,7 +114,12 @@ def _with_arrivals(members: pl.DataFrame, arriving: pl.DataFrame, signals: pl.Da
 
 
 def _step(
-    type_: str, members: pl.DataFrame, day: date, vectors: Mapping[str, np.ndarray], settings: Mapping[str, Any]
+    type_: str,
+    members: pl.DataFrame,
+    day: date,
+    vectors: Mapping[str, np.ndarray],
+    known: frozenset[str],
+    settings: Mapping[str, Any],
 ) -> _Step:
     """Let one type's arrivals in. A day on which nothing of the type arrived leaves its clusters as they are."""
     members = members.filter(pl.col("type") == type_)
@@ -122,7 +129,7 @@ def _step(
     if not (present["arrived"] == day).any():
         return _Step(members, [], None)
     placed = present.filter(pl.col("signal_id").is_in(list(vectors)))
-    outcome = _placed(type_, placed, day, vectors, settings)
+    outcome, events = _placed(type_, placed, day, vectors, known, settings)
     changed = placed.select("signal_id").with_columns(
         pl.Series("new_cluster", outcome.clusters, pl.String),
         pl.Series("new_via", [outcome.via.get(point) for point in range(placed.height)], pl.String),
@@ -133,12 +140,17 @@ def _step(
         cluster_id=pl.when(moved).then("new_cluster").otherwise("cluster_id"),
         via=pl.when(moved & pl.col("new_cluster").is_null()).then(None).when(moved).then("new_via").otherwise("via"),
     ).drop("new_cluster", "new_via")
-    return _Step(members, outcome.events, None)
+    return _Step(members, events, None)
 
 
 def _placed(
-    type_: str, members: pl.DataFrame, day: date, vectors: Mapping[str, np.ndarray], settings: Mapping[str, Any]
-) -> identity.Outcome:
+    type_: str,
+    members: pl.DataFrame,
+    day: date,
+    vectors: Mapping[str, np.ndarray],
+    known: frozenset[str],
+    settings: Mapping[str, Any],
+) -> tuple[identity.Outcome, list[identity.Event]]:
     """Fit the day's points and carry identity over; then points outside the fit join a cluster near enough."""
     import numpy as np
 
@@ -150,12 +162,13 @@ def _placed(
     matrix = np.stack([vectors[key] for key in ids])
     fitted = fit_points(ids, matrix, _codes(clusters), arrived, day, settings)
     if is_commit_day(day, members, settings):
-        outcome = identity.commit(ids, type_, clusters, fitted, settings)
+        outcome = identity.commit(ids, type_, clusters, fitted, settings, known)
     else:
         size = minimum_size(min(len(ids), settings["fit_cap"]), settings)
-        outcome = identity.join(ids, type_, clusters, fitted, size)
+        outcome = identity.join(ids, type_, clusters, fitted, size, known)
+    events = with_branches(outcome, clusters, matrix, settings)
     _join_by_radius(outcome, matrix, fitted, settings)
-    return outcome
+    return outcome, events
 
 
 def is_commit_day(day: date, members: pl.DataFrame, settings: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ neither a new PCA nor a new embedding model breaks identity. What does not belon
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Event:
-    """birth, split (other: parent), merge (other: heir) or dissolve, with the share of members shared with the
-    other."""
+    """birth, split (other: parent), merge (other: heir) or dissolve, with the share of members shared with the other;
+    or branch (see kinship)."""
 
     kind: str
     cluster_id: str
@@ -42,20 +42,34 @@ class Outcome:
             self.via[point] = via
 
 
-def founding_id(type_: str, founders: Sequence[str]) -> str:
-    """Id of a cluster: a hash of the signals that founded it."""
-    return "cluster_" + hashlib.sha256("\n".join([type_, *sorted(founders)]).encode()).hexdigest()[:12]
+def founding_id(type_: str, founders: Sequence[str], known: Collection[str] = ()) -> str:
+    """Id of a cluster: a hash of the signals that founded it.
+
+    The same signals may part from the same cluster once more after a merge. The merged cluster's id is a redirect for
+    ever, so the new one gets the first hash that is not among the `known`.
+    """
+    content = "\n".join([type_, *sorted(founders)])
+    while (name := "cluster_" + hashlib.sha256(content.encode()).hexdigest()[:12]) in known:
+        content += "\nonce more"
+    return name
 
 
-def join(ids: Sequence[str], type_: str, clusters: Sequence[str | None], fitted: np.ndarray, size: int) -> Outcome:
+def join(
+    ids: Sequence[str],
+    type_: str,
+    clusters: Sequence[str | None],
+    fitted: np.ndarray,
+    size: int,
+    known: Collection[str] = (),
+) -> Outcome:
     """A day without commit: points without a cluster join the one their group belongs to, or found one; nobody else
-    moves."""
+    moves. `known`: ids of every cluster that ever lived."""
     outcome = Outcome(list(clusters))
     for points in _groups(fitted):
         loose = [point for point in points if clusters[point] is None]
         held = _counts(clusters[point] for point in points)
         if len(loose) >= size and len(loose) * 2 > len(points):
-            _found(outcome, ids, type_, loose)
+            _found(outcome, ids, type_, loose, known)
         elif held:
             owner = max(held, key=lambda key: (held[key], key))
             for point in loose:
@@ -64,7 +78,12 @@ def join(ids: Sequence[str], type_: str, clusters: Sequence[str | None], fitted:
 
 
 def commit(
-    ids: Sequence[str], type_: str, clusters: Sequence[str | None], fitted: np.ndarray, settings: Mapping[str, Any]
+    ids: Sequence[str],
+    type_: str,
+    clusters: Sequence[str | None],
+    fitted: np.ndarray,
+    settings: Mapping[str, Any],
+    known: Collection[str] = (),
 ) -> Outcome:
     """A commit day: the fit decides. Groups take over the cluster they match, the others are births or splits; clusters
     without a group merge into the one that holds most of their points, or dissolve when they are scattered.
@@ -76,7 +95,7 @@ def commit(
     shared = [_counts(clusters[point] for point in points) for points in groups]
     matched = _match(groups, shared, old_sizes, settings)
     outcome = Outcome(list(clusters))
-    names = _name_groups(outcome, ids, type_, groups, shared, old_sizes, matched)
+    names = _name_groups(outcome, ids, type_, groups, shared, matched, known)
     for index, points in enumerate(groups):
         for point in points:
             outcome.move(point, names[index], "fit" if index in matched else "birth")
@@ -121,8 +140,9 @@ def _match(groups, shared, old_sizes, settings) -> dict[int, str]:
     return matched
 
 
-def _name_groups(outcome, ids, type_, groups, shared, old_sizes, matched) -> list[str]:
+def _name_groups(outcome, ids, type_, groups, shared, matched, known) -> list[str]:
     """The id of every group; births and splits are recorded. A group that is nobody's match founds a cluster."""
+    old_sizes = _counts(cluster for counts in shared for cluster in counts for _ in range(counts[cluster]))
     names = []
     for index, points in enumerate(groups):
         if index in matched:
@@ -131,7 +151,7 @@ def _name_groups(outcome, ids, type_, groups, shared, old_sizes, matched) -> lis
         counts = shared[index]
         parent = max(counts, key=lambda key: (counts[key], key), default=None)
         split = parent is not None and counts[parent] * 2 > len(points)
-        names.append(founding_id(type_, [ids[point] for point in points]))
+        names.append(founding_id(type_, [ids[point] for point in points], known))
         overlap = counts[parent] / old_sizes[parent] if split else 0.0
         outcome.events.append(
             Event("split" if split else "birth", names[-1], parent if split else "", overlap, len(points))
@@ -152,8 +172,8 @@ def _retire(outcome, cluster, clusters, names, shared, settings) -> None:
     outcome.events.append(Event("merge" if heir else "dissolve", cluster, heir or "", share, len(points)))
 
 
-def _found(outcome: Outcome, ids: Sequence[str], type_: str, points: Sequence[int]) -> None:
-    name = founding_id(type_, [ids[point] for point in points])
+def _found(outcome: Outcome, ids: Sequence[str], type_: str, points: Sequence[int], known: Collection[str]) -> None:
+    name = founding_id(type_, [ids[point] for point in points], known)
     for point in points:
         outcome.move(point, name, "birth")
     outcome.events.append(Event("birth", name, "", 0.0, len(points)))

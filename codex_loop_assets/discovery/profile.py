@@ -16,6 +16,7 @@ import polars as pl
 from codex_loop_assets.discovery.actions import MONITOR, recommend
 from codex_loop_assets.discovery.geometry import Space
 from codex_loop_assets.discovery.identity import Event
+from codex_loop_assets.discovery.kinship import BRANCH
 from codex_loop_assets.discovery.label import LocalLabeller, needs_label
 from codex_loop_assets.discovery.state import DISSOLVED, LIVE, MERGED
 from codex_loop_assets.discovery.text import substance
@@ -135,7 +136,7 @@ def _member_facts(members: pl.DataFrame, sources: Sources, text: Mapping[str, An
 
 
 def _counts(cluster_id, own, day, before, events, settings) -> dict:
-    parents = [event.other_id for event in events if event.kind == "split" and event.cluster_id == cluster_id]
+    parents = [event.other_id for event in events if event.kind in ("split", BRANCH) and event.cluster_id == cluster_id]
     parents += [event.cluster_id for event in events if event.kind == "merge" and event.other_id == cluster_id]
     inherited = before["parent_ids"] if before else []
     categories = own.group_by("category").len().sort(["len", "category"], descending=[True, False])
