@@ -1,7 +1,7 @@
 """Patterns that read the frequent, uninteresting lines without decoding them.
 
-Only for lines written compactly in the usual key order, which closes with `}}`; anything else takes the long way with
-the same result. Unescaped quotes cannot occur inside a JSON string, so a match at the start of the line is the
+Only for lines in the usual key order, which close with `}}`; anything else takes the long way with the same result.
+Unescaped quotes cannot occur inside a JSON string, so a match at the start of the line is the
 record's own tag.
 """
 
@@ -25,7 +25,7 @@ SPINE_HEAD = re.compile(
 )
 """Groups: thread id, seq, timestamp, type, event id, event tag, item tag."""
 
-_DELTAS = (
+DELTAS = (
     "exec_command_output_delta", "agent_message_delta", "agent_message_content_delta", "agent_reasoning_delta",
     "agent_reasoning_raw_content_delta", "reasoning_content_delta", "reasoning_raw_content_delta",
 )  # fmt: skip
@@ -37,18 +37,35 @@ def _openings(key: str, tags: tuple[str, ...], first_keys: tuple[str, ...] = ())
     return tuple(f'"{key}"{colon}{{{start.replace("{}", colon)}'.encode() for colon in (":", ": ") for start in starts)
 
 
-# Cheaper than the patterns, and most lines fail it: does the payload (of a turn context: its first key) begin like
-# one of them?
-ROLLOUT_OPENINGS = _openings("payload", ("token_count", "reasoning", *_DELTAS), ("cwd", "turn_id"))
-SPINE_OPENINGS = _openings("msg", ("token_count", *_DELTAS))
+# Cheaper than the pattern, and most lines fail it: does the event begin like one of them?
+SPINE_OPENINGS = _openings("msg", ("token_count", *DELTAS))
+ENDS = (b"}}\n", b"}}")
+
+_OTHER_OPENING = re.compile(rb'\{.{0,140}?"payload": ?\{(?:"type": ?"([a-z_]+)"|("cwd"|"turn_id))')
+
+
+def other_opening(data: bytes) -> bytes:
+    """How a rollout record's payload opens, as it would be written without spaces: `"cwd"`, `"turn_id` or
+    `"type":"<tag>`; b"" when it is none of these."""
+    opening = _OTHER_OPENING.match(data)
+    if opening is None:
+        return b""
+    return opening[2] or b'"type":"' + opening[1]
+
+
+SNAPSHOT = re.compile(
+    rb', ?"ghost_commit": ?\{"id": ?"([^"\\\x80-\xff]*)", ?"parent": ?(?:null|"([^"\\\x80-\xff]*)"), ?"preexisting_untracked_'
+)
+"""The rest of a ghost_snapshot, from behind its tag: ids of the commit and of its parent."""
 
 USAGE = re.compile(
-    rb'"total_token_usage": ?(\{[^{}\x80-\xff]*\}), ?"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d{1,18})[^{}]*\}, ?'
+    rb'(?:, ?"info": ?\{)?"total_token_usage": ?(\{[^{}\x80-\xff]*\}), ?"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d{1,18})[^{}]*\}, ?'
     rb'"model_context_window": ?(?:(\d{1,18})|null)'
 )
 
 _TOKENS = b'{"context_tokens":%b,"context_window":%b}'
 _TOKEN_COUNT = words("token_count", None, None)[:-2]
+_SNAPSHOT = words("ghost_snapshot", None, None)[:-1]
 REASONING = words("reasoning", None, None)
 """Content of a reasoning item that `is_silent_reasoning`."""
 
@@ -64,7 +81,14 @@ def is_silent_reasoning(data: bytes, start: int) -> bool:
     """Whether the rest of a reasoning item, from behind its tag, is an empty summary and one encrypted text: nothing
     that is kept, so it need not be decoded. Only base64 counts: a line with anything else may be no JSON at all."""
     opening = _SILENT_REASONING.match(data, start)
-    return opening is not None and data[opening.end() :].translate(None, _BASE64) == b'"}}'
+    return opening is not None and data[opening.end() :].translate(None, _BASE64) in (b'"}}\n', b'"}}')
+
+
+def snapshot(commit: re.Match) -> Content:
+    """Content of a ghost_snapshot, from a match of SNAPSHOT."""
+    own, parent = commit.groups()
+    detail = b'{"id":"%b"}' % own if parent is None else b'{"id":"%b","parent":"%b"}' % (own, parent)
+    return (*_SNAPSHOT, detail.decode())
 
 
 def token_count(usage: re.Match) -> Content:
