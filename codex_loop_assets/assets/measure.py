@@ -8,9 +8,10 @@ import polars as pl
 
 from codex_loop_assets.assets.policy import PER_CLUSTER, store, table_spec
 from codex_loop_assets.measure.eval_runs import eval_rows
+from codex_loop_assets.measure.proven import of_proven_tasks
 from codex_loop_assets.measure.statistics import Comparison, compare
 from codex_loop_assets.measure.trial_signals import trial_signal_rows
-from codex_loop_assets.resources import jobs
+from codex_loop_assets.resources import jobs, proofs
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.registry import members_of
 from codex_loop_assets.resources.schema import current_schema
@@ -70,24 +71,38 @@ def regressions(context: dg.AssetExecutionContext, home: HomeResource):
     """Compare each later arm with the first one run on the cluster, by reward and by the originating friction."""
     codex = home.home
     for cluster_id in context.partition_keys:
-        runs, seen = codex.lake.read("eval_runs", cluster_id), codex.lake.read("trial_signals", cluster_id)
+        runs, unproven = of_proven_tasks(
+            codex.lake.read("eval_runs", cluster_id),
+            codex.lake.read("harbor_datasets", cluster_id),
+            proofs.proven(codex),
+            jobs.allowed_jobs(codex, cluster_id),
+        )
+        arms = arms_in_order(codex.lake.read("eval_runs", cluster_id))
         rows = compare(
-            runs, comparisons(cluster_id, runs, categories_of(codex, cluster_id)), seen, codex.section("measure")
+            runs,
+            comparisons(codex, cluster_id, arms, unproven),
+            codex.lake.read("trial_signals", cluster_id),
+            codex.section("measure"),
         )
         store(
             context, codex, "regressions", cluster_id, rows, verdicts=dict(rows.group_by("verdict").len().iter_rows())
         )
 
 
-def comparisons(cluster_id: str, runs: pl.DataFrame, categories: list[str]) -> list[Comparison]:
-    """Every later arm against the one whose first trial started earliest."""
-    order = (
-        runs.group_by("arm").agg(pl.col("started_at").min()).sort("started_at", "arm", nulls_last=True)["arm"].to_list()
-    )
+def arms_in_order(runs: pl.DataFrame) -> list[str]:
+    """The arms by the start of their first trial; the first is the baseline."""
+    first = runs.group_by("arm").agg(pl.col("started_at").min())
+    return first.sort("started_at", "arm", nulls_last=True)["arm"].to_list()
+
+
+def comparisons(home: Home, cluster_id: str, arms: list[str], unproven: int) -> list[Comparison]:
+    """Every later arm against the first, by reward and by each mechanical friction of the cluster. `unproven`: trials left out."""
+    smallest = 0 if cluster_id.startswith("adhoc-") else home.section("distill")["sets"]["minimum_target_tasks"]
+    remarks = (f"{unproven} trial(s) on tasks that no real run has proven were left out",) if unproven else ()
     return [
-        Comparison(cluster_id, cluster_id, order[0], arm, endpoint)
-        for arm in order[1:]
-        for endpoint in ("reward", *categories)
+        Comparison(cluster_id, cluster_id, arms[0], arm, endpoint, smallest, remarks)
+        for arm in arms[1:]
+        for endpoint in ("reward", *categories_of(home, cluster_id))
     ]
 
 

@@ -6,11 +6,12 @@ import dagster as dg
 import polars as pl
 
 from codex_loop_assets import clock
-from codex_loop_assets.assets.policy import PER_CLUSTER, store, table_spec
+from codex_loop_assets.assets.policy import PER_CLUSTER, describe, store, table_spec
 from codex_loop_assets.distill.distil import distil_cluster
 from codex_loop_assets.distill.funnel import funnel
 from codex_loop_assets.distill.validate import validate
-from codex_loop_assets.resources import harbor
+from codex_loop_assets.resources import harbor, proofs
+from codex_loop_assets.resources.evaluation_sets import write_sets
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.registry import fingerprint_of, members_of
 from codex_loop_assets.signals.model import CanonTables
@@ -70,7 +71,7 @@ def task_validations(context: dg.AssetExecutionContext, home: HomeResource):
             settings,
             runner,
             problem,
-            codex.lake.read("task_validations", cluster_id),
+            proofs.earlier(codex, cluster_id),
         )
         verdicts = rows.filter(pl.col("check") == "verdict")
         store(
@@ -82,6 +83,8 @@ def task_validations(context: dg.AssetExecutionContext, home: HomeResource):
             verdicts=dict(verdicts.group_by("status").len().sort("status").iter_rows()),
             reasons=verdicts["reason"].unique().sort().head(5).to_list(),
         )
+        too_small = write_sets(codex, cluster_id)
+        describe(context, "task_validations", cluster_id, {"sets_too_small": sorted(too_small)})
 
 
 def canon_of(home: Home, signals: pl.DataFrame, around_days: int) -> CanonTables:

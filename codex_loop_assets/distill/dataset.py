@@ -24,6 +24,7 @@ import tomli_w
 from codex_loop_assets.distill.digest import task_digest
 from codex_loop_assets.distill.task import Task, write
 
+SETS_FILE = "sets.json"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -83,11 +84,12 @@ def _describe(
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below the folder, by relative path."""
+    """SHA-256 of every file below the folder, by relative path. What is written into a dataset once its tasks are proven is no
+    part of it."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path != folder / SETS_FILE
     }
 
 

@@ -55,18 +55,39 @@ def evaluation_sets(
 ) -> pl.DataFrame:
     """The tasks of the three sets: one row per task with `set_kind`; a task is in the first set that claims it.
 
-    near: neighbour clusters. delight: live clusters of delight. datasets, validations: rows of all these clusters.
+    near: neighbour clusters. delight: live clusters of delight. datasets, validations: rows of at least these clusters.
     """
-    proven = validations.filter((pl.col("check") == "verdict") & (pl.col("status") == "validated"))
-    tasks = datasets.filter(pl.col("stage") == "built").join(
-        proven.select("cluster_id", "candidate_id", "digest"), on=["cluster_id", "candidate_id", "digest"], how="semi"
-    )
+    tasks = proven_tasks(datasets, validations)
     claimed = [("target", [cluster_id]), ("neighbour", list(near)), ("delight_guard", list(delight))]
     parts = [
         tasks.filter(pl.col("cluster_id").is_in(ids)).select(*_TASK, pl.lit(kind).alias("set_kind"))
         for kind, ids in claimed
     ]
     return pl.concat(parts).unique("candidate_id", keep="first", maintain_order=True)
+
+
+def proven_tasks(datasets: pl.DataFrame, validations: pl.DataFrame) -> pl.DataFrame:
+    """The built tasks (rows of `harbor_datasets`) that are validated as they are now: a proof holds for one digest."""
+    proven = validations.filter((pl.col("check") == "verdict") & (pl.col("status") == "validated"))
+    built = datasets.filter(pl.col("stage") == "built")
+    return built.join(proven.select("candidate_id", "digest"), on=["candidate_id", "digest"], how="semi")
+
+
+def document(cluster_id: str, sets: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The sets as a dataset's sets.json tells them: the tasks of each, and which sets are too small for a verdict."""
+    tasks = {
+        kind: sets.filter(pl.col("set_kind") == kind).select("cluster_id", "task_name", "task_dir", "digest").to_dicts()
+        for kind in KINDS
+    }
+    return {"cluster_id": cluster_id, "sets": tasks, "not_enough_data": shortfalls(sets, settings)}
+
+
+def roles(sets: pl.DataFrame) -> dict[str, list[str]]:
+    """Clusters by the set that their tasks are in; a cluster without a task in any set plays no role."""
+    return {
+        kind: sets.filter(pl.col("set_kind") == kind)["cluster_id"].unique(maintain_order=True).to_list()
+        for kind in KINDS
+    }
 
 
 def shortfalls(sets: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from codex_loop_assets import canon
 from codex_loop_assets.measure.eval_runs import TrialRecord
@@ -17,6 +18,7 @@ from codex_loop_assets.traces.discover import discover
 from codex_loop_assets.traces.homes import CodexHome
 
 _ARMS = "arms.json"
+_ALLOWED = "unvalidated.json"
 
 
 def jobs_folder(home: Home, cluster_id: str) -> Path:
@@ -33,6 +35,17 @@ def label_job(home: Home, cluster_id: str, job_name: str, arm: str | None) -> No
         )
 
 
+def allow_unvalidated(home: Home, cluster_id: str, job_name: str) -> None:
+    """Remember that a person let this job's trials count although nothing proves its tasks."""
+    names = sorted({*_allowed(home, cluster_id), job_name})
+    write_text(jobs_folder(home, cluster_id) / _ALLOWED, json.dumps(names, indent=1) + "\n")
+
+
+def allowed_jobs(home: Home, cluster_id: str) -> list[str]:
+    """Directories of the jobs whose trials count without proof."""
+    return [_relative(home, jobs_folder(home, cluster_id) / name) for name in _allowed(home, cluster_id)]
+
+
 def adopt_job(home: Home, cluster_id: str, directory: Path, arm: str | None) -> str:
     """Copy a job folder made elsewhere into the home. Returns its name there. Raises ValueError for one that is no job, and
     for one with the name of another job of the cluster: its trials would be taken for that one's."""
@@ -40,7 +53,9 @@ def adopt_job(home: Home, cluster_id: str, directory: Path, arm: str | None) -> 
         raise ValueError(f"{directory} holds no trial (no */result.json); name a Harbor job folder")
     target = jobs_folder(home, cluster_id) / directory.name
     if target.exists() and _results(target) != _results(directory):
-        raise ValueError(f"another job named {directory.name}, with other trials, was taken in before; rename {directory}")
+        raise ValueError(
+            f"another job named {directory.name}, with other trials, was taken in before; rename {directory}"
+        )
     if not target.exists():
         shutil.copytree(directory, target, symlinks=True)
     label_job(home, cluster_id, directory.name, arm)
@@ -86,11 +101,15 @@ def _labels(home: Home, cluster_id: str) -> dict[str, str]:
     return _json(jobs_folder(home, cluster_id) / _ARMS) or {}
 
 
+def _allowed(home: Home, cluster_id: str) -> list[str]:
+    return _json(jobs_folder(home, cluster_id) / _ALLOWED) or []
+
+
 def _relative(home: Home, path: Path) -> str:
     return path.relative_to(home.root).as_posix()
 
 
-def _json(path: Path) -> dict | None:
+def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
