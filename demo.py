@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import date, timedelta
 from pathlib import Path
 
 import click
@@ -15,6 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 FIXTURES = Path(__file__).parent / "fixtures"
+RECORDED = FIXTURES / "recorded_jobs" / "jobs"
+REMAKE = "python -m fixtures.recorded_jobs --home demo_output/home"
+REASON = (
+    "approved by demo.py to show the loop, not by a person: the surest proposal in people's own words"
+    " (confidence {confidence:.2f}, {sample_count} moments in {session_count} sessions)"
+)
 
 
 @click.command()
@@ -34,34 +41,143 @@ def demo(use_fixtures: bool, codex_home: str | None, skip_openai: bool, output: 
     if skip_openai:
         os.environ.pop("OPENAI_API_KEY", None)
     from codex_loop_assets.cli.options import open_home, plain_errors, set_clock
+    from codex_loop_assets.resources import proofs
 
     with plain_errors():
         truth = json.loads((FIXTURES / "truth.json").read_text("utf-8")) if use_fixtures else None
-        set_clock(as_of or (truth["clock"] if truth else None))
+        now = as_of or (truth["clock"] if truth else None)
+        set_clock(now)
         home = open_home(str(Path(output) / "home"), None, create=True)
         home.initialise()
+        console = Console(width=max(110, Console().width))
+        if not os.environ.get("OPENAI_API_KEY"):
+            console.print(
+                "OPENAI_API_KEY is not set: everything runs with the local judge and local embeddings, at no cost."
+            )
         if use_fixtures:
             home.remember("truth", str(FIXTURES / "truth.json"))
             home.register(FIXTURES / "codex_home", name="fixtures")
             for bundle in sorted((FIXTURES / "repositories").glob("*.bundle")):
                 home.register_repository(bundle.stem, bundle)
+            if (RECORDED / "proofs.ndjson").is_file():
+                proofs.take_in(home, RECORDED / "proofs.ndjson")
+            learn_a_category(home, console, now)
         else:
             home.register(codex_home)
-        run(home, Console(width=max(110, Console().width)))
+        run(home, console)
 
 
 def run(home, console: Console) -> None:
     """Run every stage as `codex-loop daily` does, then show the scorecard, what was made, and what to do next."""
     from codex_loop_assets.cli.pipeline import run_daily
 
-    if not os.environ.get("OPENAI_API_KEY"):
-        console.print(
-            "OPENAI_API_KEY is not set: everything runs with the local judge and local embeddings, at no cost."
-        )
     run_daily(home, console)
+    promoted(home, console)
+    if home.overrides().get("home", {}).get("truth") and (RECORDED / "recorded.json").is_file():
+        recorded_verdict(home, console)
     scores(home, console)
     funnel(home, console)
     made(home, console)
+
+
+def learn_a_category(home, console: Console, now: str | None) -> None:
+    """Live the first two thirds of the days, and approve one proposed category as of their end, as a person would: it is
+    looked for in the days that follow."""
+    from codex_loop_assets.cli.options import set_clock
+    from codex_loop_assets.cli.runs import materialise
+    from codex_loop_assets.resources.proposals import decide
+    from codex_loop_assets.resources.sources import scan
+    from codex_loop_assets.stages import CANON, DISCOVERY, INGEST, SIGNALS
+
+    days = sorted(scan(home).by_day)
+    first = days[: 2 * len(days) // 3]
+    if not first or home.decisions_path.is_file():
+        return
+    set_clock((date.fromisoformat(first[-1]) + timedelta(days=1)).isoformat())
+    materialise(home, [*INGEST, *CANON, *SIGNALS, *DISCOVERY], days=first)
+    proposal = best_proposal(home)
+    if proposal:
+        decide(home, proposal["proposal_id"], approve=True, who="demo", reason=REASON.format(**proposal))
+        console.print(f"On {first[-1]} the demo approves {proposal['name']} ({proposal['proposal_id']}), as `demo`.")
+    set_clock(now)
+
+
+def best_proposal(home) -> dict | None:
+    """The open proposal about friction to approve: mostly people's own words (what a judge can find again), the surest
+    first."""
+    import polars as pl
+
+    from codex_loop_assets.resources.proposals import proposals_now
+
+    members = home.lake.read("cluster_members", home.lake.keys("cluster_members")[-1:]).drop_nulls("cluster_id")
+    said = (
+        members.join(home.lake.read("signals").select("signal_id", "detector"), on="signal_id")
+        .group_by("cluster_id")
+        .agg(words=(pl.col("detector") != "mechanical").mean())
+    )
+    fitting = proposals_now(home).filter((pl.col("status") == "open") & (pl.col("type") == "friction"))
+    fitting = fitting.join(said.filter(pl.col("words") >= 0.5), on="cluster_id", how="semi")
+    best = fitting.filter(pl.col("session_count") >= 5).sort(
+        "confidence", "session_count", "proposal_id", descending=[True, True, False]
+    )
+    return best.row(0, named=True) if best.height else None
+
+
+def promoted(home, console: Console) -> None:
+    """What the promoted categories have found since."""
+    import polars as pl
+
+    from codex_loop_assets.resources.schema import current_schema
+
+    signals = home.lake.read("detections")
+    for name, category in sorted(current_schema(home).categories.items()):
+        if category.status == "promoted":
+            found = signals.filter(pl.col("category") == name)
+            sessions = found["thread_id"].n_unique()
+            console.print(f"Promoted category {name}: {found.height} moments in {sessions} sessions since.")
+
+
+def recorded_verdict(home, console: Console) -> None:
+    """Prove a ticket with job folders recorded from real Harbor runs, since not every machine has an engine."""
+    from codex_loop_assets.cli import verify
+    from codex_loop_assets.cli.options import today
+    from codex_loop_assets.cli.runs import materialise
+    from codex_loop_assets.loop import life
+    from codex_loop_assets.resources import jobs, ticket_history
+    from codex_loop_assets.stages import MEASURE
+
+    recorded = json.loads((RECORDED / "recorded.json").read_text("utf-8"))
+    placed = {row["job"]: cluster for row in recorded if (cluster := cluster_of(home, row))}
+    target = next((placed[row["job"]] for row in recorded if row["set"] == "target" and row["job"] in placed), None)
+    if target is None:
+        console.print(f"The recorded job folders are of other tasks than these; remake them: {REMAKE}")
+        return
+    for row in recorded:
+        if row["job"] in placed:
+            jobs.adopt_job(home, placed[row["job"]], RECORDED / row["job"], row["arm"])
+    materialise(home, MEASURE, clusters=sorted(set(placed.values())))
+    open_ones = [state for state in ticket_history.states(home).values() if state.cluster_id == target]
+    if not open_ones:
+        materialise(home, ["tickets"], clusters=[target], config={"tickets": {"config": {"force": True}}})
+    [ticket_id] = [name for name, state in ticket_history.states(home).items() if state.cluster_id == target]
+    verdict = verify.record(home, ticket_id, today(), None)
+    ticket_history.note(home, ticket_id, "note", life.SYSTEM, f"the trials behind this verdict are recorded: {REMAKE}")
+    materialise(home, ["tickets"], clusters=[target])
+    materialise(home, ["site"])
+    console.print(f"\nVerdict on {ticket_id}, from recorded real job folders (remake them: {REMAKE})")
+    console.print(verdict.markdown(), markup=False, highlight=False)
+
+
+def cluster_of(home, row: dict) -> str | None:
+    """The cluster whose dataset holds the tasks that a recorded job ran, exactly as they were; None where none does."""
+    datasets = home.lake.read("harbor_datasets")
+    ran = {(task["task_name"], task["digest"]) for task in row["tasks"]}
+    holding = (
+        cluster
+        for cluster in datasets["cluster_id"].unique().sort()
+        if ran <= set(datasets.filter(datasets["cluster_id"] == cluster).select("task_name", "digest").iter_rows())
+    )
+    return next(holding, None)
 
 
 def scores(home, console: Console) -> None:

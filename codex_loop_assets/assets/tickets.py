@@ -7,6 +7,7 @@ from codex_loop_assets.assets.policy import PER_CLUSTER, describe, table_spec
 from codex_loop_assets.discovery.ask import open_asker
 from codex_loop_assets.loop import ticket_log
 from codex_loop_assets.loop.tickets import NEEDED, build
+from codex_loop_assets.resources import ticket_history
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.registry import fingerprint_of
@@ -26,7 +27,7 @@ class TicketConfig(dg.Config):
 def tickets(context: dg.AssetExecutionContext, config: TicketConfig, home: HomeResource):
     """Write or update the ticket of each cluster; a ticket whose claims do not resolve is kept back and says so."""
     codex = home.home
-    lake, log_path, today = codex.lake, codex.root / "tickets" / "log.jsonl", clock.now().date()
+    lake, log_path, today = codex.lake, ticket_history.path(codex), clock.now().date()
     frames = {table: lake.read(table) for table in NEEDED}
     asker = open_asker(codex.section("discovery")["model"], codex.cache / "ticket_advice")
     for cluster_id in context.partition_keys:

@@ -1,28 +1,76 @@
-"""`measure`, `ingest-job`, `trends`: run agents on a dataset, take in job folders, compare, and look at rates over time."""
+"""`measure` and `ingest-job`: run agents on a dataset, take in job folders, compare.
+
+Exit codes, for CI: 0 no regression; 1 it could not be run; 2 regressed; 3 not enough data for a verdict.
+"""
 
 from __future__ import annotations
 
 import json
-import tomllib
-from datetime import timedelta
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
-import dagster as dg
 import polars as pl
 from rich.console import Console
-from rich.table import Table
 
-from codex_loop_assets import clock
-from codex_loop_assets.cli.options import Problem, home_options, today
+from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.cli.runs import materialise
-from codex_loop_assets.partitions import clusters
-from codex_loop_assets.resources import harbor, jobs
-from codex_loop_assets.resources.files import write_text
+from codex_loop_assets.cli.trials import cluster_of, known, show
+from codex_loop_assets.distill import sets
+from codex_loop_assets.distill.digest import task_digest
+from codex_loop_assets.measure.eval_runs import arm_name
+from codex_loop_assets.resources import baselines, evaluation_sets, harbor, jobs, proofs, ticket_history
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.stages import MEASURE
 
 NOT_ENOUGH_DATA, REGRESSED = 3, 2
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How trials are run: Harbor, and what is measured."""
+
+    harbor: harbor.Harbor
+    agent: str
+    model: str | None
+    attempts: int
+    arm: str
+
+    def run(self, home: Home, cluster_id: str, dataset: Path, unvalidated: bool) -> str:
+        """Run the tasks of a folder, or go on with such a job that was cut off; the job's name. Raises Problem."""
+        with home.lake.locked(f"measure-{cluster_id}"):
+            name = self._job_name(home, cluster_id, dataset)
+            jobs.label_job(home, cluster_id, name, self.arm)
+            if unvalidated:
+                jobs.allow_unvalidated(home, cluster_id, name)
+            try:
+                self.harbor.run(
+                    *self._arguments(home, cluster_id, dataset, name), **self._options(home), timeout_s=None
+                )
+            except harbor.HarborError as error:
+                raise Problem(f"{error}. The same command goes on with the job {name}") from error
+        return name
+
+    def configuration(self, home: Home, cluster_id: str, dataset: Path) -> str:
+        """The configuration of the job that `run` would run now."""
+        name = self._job_name(home, cluster_id, dataset)
+        return self.harbor.configuration(*self._arguments(home, cluster_id, dataset, name), **self._options(home))
+
+    def _job_name(self, home: Home, cluster_id: str, dataset: Path) -> str:
+        digests = sorted(task_digest(path.parent) for path in dataset.glob("*/task.toml"))
+        options = self._options(home)
+        shape = json.dumps([str(dataset.resolve()), digests, self.arm, options], sort_keys=True)
+        return jobs.next_name(home, cluster_id, self.agent, self.model, shape)
+
+    def _arguments(self, home: Home, cluster_id: str, dataset: Path, name: str) -> tuple[Path, str, Path, str]:
+        return dataset, self.agent, jobs.jobs_folder(home, cluster_id), name
+
+    def _options(self, home: Home) -> dict[str, Any]:
+        extra = ["--model", self.model] if self.model else []
+        return {"attempts": self.attempts, "concurrency": home.section("measure")["run"]["concurrency"], "extra": extra}
 
 
 @click.command()
@@ -32,14 +80,19 @@ NOT_ENOUGH_DATA, REGRESSED = 3, 2
 @click.option("--agent", required=True, help="Harbor agent: codex, oracle, nop, or module:Class.")
 @click.option("--model", help="Model, as Harbor takes it.")
 @click.option("-k", "attempts", default=3, show_default=True, type=click.IntRange(min=1), help="Trials per task.")
-@click.option("--arm", help="Name of what is measured (default: agent/model).")
+@click.option("--arm", help="Name of what is measured (default: agent/model; with --baseline: and the job).")
 @click.option(
-    "--baseline", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Compare with trials saved here."
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Compare with the trials saved here, on whatever machine they ran.",
 )
 @click.option(
     "--save-baseline", type=click.Path(dir_okay=False, path_type=Path), help="Save this measurement's trials here."
 )
-@click.option("--allow-unvalidated", is_flag=True, help="Also run tasks that no real run has proven.")
+@click.option(
+    "--allow-unvalidated", is_flag=True, help="Also run tasks that no real run has proven, and let them count."
+)
+@click.option("--with-sets", is_flag=True, help="Also run the proven tasks of the neighbours and of the delight guard.")
 @click.option("--print-config", is_flag=True, help="Print Harbor's configuration and stop.")
 @home_options(create=True)
 def measure(
@@ -52,33 +105,34 @@ def measure(
     baseline: Path | None,
     save_baseline: Path | None,
     allow_unvalidated: bool,
+    with_sets: bool,
     print_config: bool,
 ) -> None:
-    """Run an agent on a dataset and compare. Exit 0: no regression; 2: regressed; 3: not enough data for a verdict."""
-    runner = harbor.find()
-    if runner is None:
+    """Run an agent on a dataset and compare.
+
+    Exit 0: no regression; 1: it could not be run; 2: regressed; 3: not enough data for a verdict. A job that was cut off is gone
+    on with by the same command.
+    """
+    found = harbor.find()
+    if found is None:
         raise Problem(harbor.HOW_TO_INSTALL)
-    cluster_id = _cluster_of(home, dataset)
-    extra = ["--model", model] if model else []
+    cluster_id = cluster_of(home, dataset)
+    runner = Runner(found, agent, model, attempts, arm or arm_name(agent, model))
     if print_config:
-        click.echo(runner.configuration(dataset, agent, attempts, extra))
+        click.echo(runner.configuration(home, cluster_id, dataset))
         return
     _require_proof(home, cluster_id, dataset, allow_unvalidated)
     if problem := harbor.engine_problem():
         raise Problem(problem)
-    name = f"{agent.replace(':', '-')}-{(model or 'none').replace('/', '-')}-{clock.now():%Y%m%dT%H%M%S}"
-    jobs.label_job(home, cluster_id, name, arm)
-    try:
-        runner.run(dataset, agent, jobs.jobs_folder(home, cluster_id), name, attempts=attempts, extra=extra)
-    except harbor.HarborError as error:
-        raise Problem(str(error)) from error
     if baseline:
-        _restore(home, cluster_id, baseline)
-    materialise(home, MEASURE, clusters=[cluster_id])
-    rows = home.lake.read("eval_runs", cluster_id)
+        runner = _against(home, cluster_id, baseline, runner, named=bool(arm))
+    name = runner.run(home, cluster_id, dataset, allow_unvalidated)
+    measured = [cluster_id, *(_run_sets(home, cluster_id, runner) if with_sets else ())]
+    materialise(home, MEASURE, clusters=measured)
+    ticket_history.being_measured(home, cluster_id)
     if save_baseline:
-        _save(home, cluster_id, rows, name, save_baseline)
-    raise SystemExit(_show(home, cluster_id, rows))
+        click.echo(f"baseline of {baselines.save(home, cluster_id, name, save_baseline)} trial(s): {save_baseline}")
+    raise SystemExit(_exit_code(_shown(home, measured, runner.arm), compared=baseline is not None))
 
 
 @click.command()
@@ -88,147 +142,81 @@ def measure(
 @home_options()
 def ingest_job(home: Home, directory: Path, cluster_id: str | None, arm: str | None) -> None:
     """Take in a Harbor job folder made elsewhere: its trials become rows of eval_runs."""
-    key = cluster_id or f"adhoc-{directory.resolve().name}"
-    with dg.DagsterInstance.get() as instance:
-        instance.add_dynamic_partitions(clusters.name, [key])
+    key = known(cluster_id or _cluster_of_job(home, directory.resolve()))
     try:
         jobs.adopt_job(home, key, directory.resolve(), arm)
     except ValueError as error:
         raise Problem(str(error)) from error
     materialise(home, MEASURE, clusters=[key])
-    _show(home, key, home.lake.read("eval_runs", key))
+    ticket_history.being_measured(home, key)
+    show(Console(), home.lake.read("eval_runs", key), home.lake.read("regressions", key))
 
 
-@click.command()
-@click.option("--dataset", help="Cluster id or dataset folder: evaluation results over time.")
-@click.option("--days", default=30, show_default=True, type=click.IntRange(min=1))
-@home_options()
-def trends(home: Home, dataset: str | None, days: int) -> None:
-    """Rates of friction and delight per day with intervals; with --dataset, rewards per day and arm."""
-    since = today() - timedelta(days=days)
-    console = Console()
-    if dataset:
-        key = _cluster_of(home, Path(dataset)) if Path(dataset).is_dir() else dataset
-        rows = home.lake.read("eval_runs").filter(
-            (pl.col("cluster_id") == key) & (pl.col("started_at").dt.date() >= since)
-        )
-        if rows.is_empty():
-            raise Problem(
-                f"no trial of {dataset} in the last {days} days; run: codex-loop measure --dataset DIR --agent AGENT"
-            )
-        console.print(
-            _arms(rows.with_columns(arm=pl.col("started_at").dt.date().cast(pl.String) + "  " + pl.col("arm")))
-        )
-        return
-    rows = home.lake.read("trends").filter(
-        (pl.col("kind") == "type")
-        & (pl.col("cli_version") == "all")
-        & (pl.col("model") == "all")
-        & (pl.col("dt") >= since)
-    )
-    table = Table(title="Share of sessions that show it", title_justify="left")
-    for heading in ("day", "type", "sessions", "with", "rate", "95 % interval", ""):
-        table.add_column(heading)
-    for row in rows.sort("dt", "name").iter_rows(named=True):
-        interval = f"{row['rate_low']:.2f} to {row['rate_high']:.2f}" if row["rate"] is not None else ""
-        rate = f"{row['rate']:.2f}" if row["rate"] is not None else "-"
-        table.add_row(
-            str(row["dt"]),
-            row["name"],
-            str(row["exposed_sessions"]),
-            str(row["sessions_with"]),
-            rate,
-            interval,
-            "" if row["settled"] else "can still change",
-        )
-    console.print(table)
+def _cluster_of_job(home: Home, directory: Path) -> str:
+    """The one cluster that this home distilled all of the job's tasks for; else a partition named after the job."""
+    names = {trial.task for trial in harbor.read_job(directory).trials}
+    tasks = home.lake.read("harbor_datasets").filter(pl.col("task_name").is_in(names))
+    holding = tasks.group_by("cluster_id").agg(pl.col("task_name").n_unique())
+    whole = holding.filter(pl.col("task_name") == len(names))["cluster_id"].to_list()
+    return whole[0] if len(whole) == 1 else f"adhoc-{directory.name}"
 
 
-def _cluster_of(home: Home, dataset: Path) -> str:
-    """The cluster that the dataset's tasks name in their metadata; a partition of its own for a foreign dataset."""
-    for path in sorted(dataset.glob("*/task.toml")):
-        try:
-            found = tomllib.loads(path.read_text("utf-8")).get("metadata", {}).get("cluster_id")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise Problem(f"{path}: {error}") from error
-        if found:
-            key = found
-            break
-    else:
-        if not any(dataset.glob("*/task.toml")):
-            raise Problem(f"{dataset} holds no task (no */task.toml)")
-        key = f"adhoc-{dataset.resolve().name}"
-    with dg.DagsterInstance.get() as instance:
-        instance.add_dynamic_partitions(clusters.name, [key])
-    return key
+def _against(home: Home, cluster_id: str, baseline: Path, runner: Runner, named: bool) -> Runner:
+    """Take the baseline in, and give what is measured a name of its own: the same agent and model may have been measured before."""
+    try:
+        arm = baselines.take_in(home, cluster_id, baseline)
+    except ValueError as error:
+        raise Problem(str(error)) from error
+    if named and runner.arm != arm:
+        return runner
+    taken = set(home.lake.read("eval_runs", cluster_id)["arm"]) | {arm}
+    number = next(number for number in range(2, len(taken) + 3) if f"{runner.arm} #{number}" not in taken)
+    return Runner(runner.harbor, runner.agent, runner.model, runner.attempts, f"{runner.arm} #{number}")
+
+
+def _run_sets(home: Home, cluster_id: str, runner: Runner) -> list[str]:
+    """Run the neighbours' and the guards' proven tasks; the clusters that they belong to."""
+    found = evaluation_sets.sets_of(home, cluster_id)
+    for kind, reason in sets.shortfalls(found, home.section("distill")["sets"]).items():
+        click.echo(f"{kind}: {reason}")
+    others = found.filter(pl.col("set_kind") != "target")
+    for (other, kind), tasks in others.group_by("cluster_id", "set_kind", maintain_order=True):
+        folder = home.root / "harbor" / "sets" / cluster_id / f"{kind}-{other}"
+        shutil.rmtree(folder, ignore_errors=True)
+        for place in tasks["task_dir"]:
+            shutil.copytree(home.root / place, folder / Path(place).name)
+        runner.run(home, known(other), folder, unvalidated=False)
+    return others["cluster_id"].unique(maintain_order=True).to_list()
 
 
 def _require_proof(home: Home, cluster_id: str, dataset: Path, allowed: bool) -> None:
-    verdicts = home.lake.read("task_validations", cluster_id).filter(
-        (pl.col("check") == "verdict") & (pl.col("status") == "validated")
-    )
-    tasks = sum(1 for _ in dataset.glob("*/task.toml"))
-    if verdicts.height < tasks and not allowed:
+    """Raises Problem when a task of the folder, as it is there, is not proven."""
+    proven = set(proofs.proven(home)["digest"])
+    tasks = sorted(path.parent for path in dataset.glob("*/task.toml"))
+    open_tasks = [task.name for task in tasks if task_digest(task) not in proven]
+    if open_tasks and not allowed:
         raise Problem(
-            f"only {verdicts.height} of {tasks} tasks are proven by real runs; prove them with: codex-loop validate --cluster-id {cluster_id}, "
-            "or measure all the same with --allow-unvalidated"
+            f"{len(open_tasks)} of {len(tasks)} tasks are not proven by real runs ({', '.join(open_tasks[:3])}); prove them with: "
+            f"codex-loop validate --cluster-id {cluster_id}, or measure all the same with --allow-unvalidated"
         )
 
 
-def _save(home: Home, cluster_id: str, rows: pl.DataFrame, job_name: str, path: Path) -> None:
-    kept = rows.filter(pl.col("job_dir").str.ends_with(f"/{job_name}"))
-    content = {
-        "cluster_id": cluster_id,
-        "job": job_name,
-        "trials": [json.loads(line) for line in kept.write_ndjson().splitlines()],
-    }
-    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
-    click.echo(f"baseline of {kept.height} trial(s): {path}")
+def _shown(home: Home, cluster_ids: Iterable[str], arm: str) -> pl.DataFrame:
+    """Show each cluster's trials and verdicts; the verdicts that are about this arm."""
+    console, about = Console(), []
+    for cluster_id in cluster_ids:
+        runs, verdicts = home.lake.read("eval_runs", cluster_id), home.lake.read("regressions", cluster_id)
+        mine = verdicts.filter((pl.col("candidate_arm") == arm) | (pl.col("baseline_arm") == arm))
+        console.print(f"dataset {cluster_id}", markup=False, highlight=False)
+        show(console, runs, mine)
+        about.append(mine.filter(pl.col("candidate_arm") == arm))
+    return pl.concat(about)
 
 
-def _restore(home: Home, cluster_id: str, path: Path) -> None:
-    """A baseline's job must be among the cluster's job folders: trials are read from there and nowhere else."""
-    saved = json.loads(path.read_text("utf-8"))
-    if not (jobs.jobs_folder(home, cluster_id) / saved["job"]).is_dir():
-        raise Problem(
-            f"{path}: its job {saved['job']} is not in this home; take it in first with: codex-loop ingest-job DIR --cluster-id {cluster_id}"
-        )
-
-
-def _show(home: Home, cluster_id: str, rows: pl.DataFrame) -> int:
-    console = Console()
-    console.print(_arms(rows))
-    verdicts = home.lake.read("regressions", cluster_id)
-    for row in verdicts.iter_rows(named=True):
-        console.print(
-            f"{row['candidate_arm']} against {row['baseline_arm']}, {row['endpoint']}: {row['verdict']}. {row['reason']}",
-            markup=False,
-            highlight=False,
-        )
-    found = set(verdicts["verdict"])
-    return REGRESSED if "regressed" in found else NOT_ENOUGH_DATA if found == {"not_enough_data"} else 0
-
-
-def _arms(rows: pl.DataFrame) -> Table:
-    table = Table(title="Trials", title_justify="left")
-    for heading in ("arm", "tasks", "trials", "mean reward", "errors", "cost"):
-        table.add_column(heading)
-    for (arm,), group in sorted(rows.group_by("arm"), key=lambda item: item[0]):
-        errors = ", ".join(
-            f"{name} {count}"
-            for name, count in group.drop_nulls("error_class")
-            .group_by("error_class")
-            .len()
-            .sort("error_class")
-            .iter_rows()
-        )
-        reward = group["reward"].mean()
-        table.add_row(
-            arm,
-            str(group["task"].n_unique()),
-            str(group.height),
-            "-" if reward is None else f"{reward:.2f}",
-            errors or "none",
-            f"${group['cost_usd'].sum() or 0:.2f}",
-        )
-    return table
+def _exit_code(verdicts: pl.DataFrame, compared: bool) -> int:
+    """2 when anything regressed; 3 when a reward that was to be compared could not be; else 0."""
+    if (verdicts["verdict"] == "regressed").any():
+        return REGRESSED
+    rewards = verdicts.filter(pl.col("endpoint") == "reward")["verdict"]
+    missing = (rewards == "not_enough_data").any() or (compared and rewards.is_empty())
+    return NOT_ENOUGH_DATA if missing else 0

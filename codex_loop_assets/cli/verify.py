@@ -17,10 +17,12 @@ from rich.markdown import Markdown
 from codex_loop_assets.cli.options import Problem, home_options, parse_day, today
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.cli.tasks import partition
-from codex_loop_assets.loop import life, ticket_log
+from codex_loop_assets.loop import life
 from codex_loop_assets.loop import verify as rule
+from codex_loop_assets.loop.cause import having
+from codex_loop_assets.loop.evidence import gather
 from codex_loop_assets.loop.tickets import newest_state
-from codex_loop_assets.resources import jobs
+from codex_loop_assets.resources import jobs, ticket_history
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.registry import members_of
 from codex_loop_assets.resources.report_inputs import exposure
@@ -73,17 +75,12 @@ def verify(home: Home, ticket_id: str, folders: tuple[Path, ...], arms: tuple[st
 
 def find_ticket(home: Home, ticket_id: str) -> life.State:
     """The ticket as of its newest event. Raises Problem for one that was never opened or is part of another."""
-    state = life.fold(ticket_log.read(log_path(home))).get(ticket_id)
+    state = ticket_history.states(home).get(ticket_id)
     if state is None:
         raise Problem(f"no ticket {ticket_id!r}; list them with: SELECT ticket_id, status, title FROM tickets")
     if state.status == "merged":
         raise Problem(f"{ticket_id} became part of {state.merged_into}; verify that one")
     return state
-
-
-def log_path(home: Home) -> Path:
-    """Where the history of all tickets lies."""
-    return home.root / "tickets" / "log.jsonl"
 
 
 def take_in(home: Home, cluster_id: str, folders: tuple[Path, ...], arms: tuple[str, ...]) -> None:
@@ -112,12 +109,12 @@ def advice(verdict: rule.Verdict, arms: list[str]) -> list[str]:
 
 def record(home: Home, ticket_id: str, day: date, since: date | None) -> rule.Verdict:
     """Decide about a ticket and append the event to its history; the same verdict on the same day is one event."""
-    with home.lake.locked("ticket_log"):
-        state = find_ticket(home, ticket_id)
-        verdict = judge(home, state, day, since)
-        # A second proof must not move the day from which on a recurrence counts.
-        if not (state.status == "verified" and verdict.outcome == "close"):
-            ticket_log.append(log_path(home), [verdict.event])
+    state = find_ticket(home, ticket_id)
+    ticket_history.being_measured(home, state.cluster_id)
+    verdict = judge(home, state, day, since)
+    # A second proof must not move the day from which on a recurrence counts.
+    if not (state.status == "verified" and verdict.outcome == "close"):
+        ticket_history.append(home, [verdict.event])
     return verdict
 
 
@@ -132,7 +129,7 @@ def judge(home: Home, state: life.State, day: date, since: date | None) -> rule.
         newest_state(state.cluster_id, lake.read("clusters"), day)["top_category"],
         comparisons,
         day,
-        production(home, state.cluster_id, changed_on) if changed_on else None,
+        production(home, state, changed_on) if changed_on else None,
         home.section("tickets"),
         provable=has_task(
             lake.read("harbor_datasets", state.cluster_id), lake.read("task_validations", state.cluster_id)
@@ -147,20 +144,25 @@ def has_task(datasets: pl.DataFrame, validations: pl.DataFrame) -> bool:
     return built.join(rejected, on="candidate_id", how="anti").height > 0
 
 
-def production(home: Home, cluster_id: str, since: date) -> rule.Production:
+def production(home: Home, state: life.State, since: date) -> rule.Production:
     """The share of sessions with the problem before and after `since`, of those in which one of its categories could be
-    seen."""
+    seen. Where the ticket is called after something that its sessions share, those that show it count: a cluster also
+    holds moments that merely resemble them."""
     lake, settings = home.lake, home.section("tickets")
     window = timedelta(days=settings["verify"]["production_days"])
     days = [key for key in lake.keys("sessions") if since - window <= date.fromisoformat(key) <= since + window]
-    members = members_of(lake, cluster_id)
     seen = (
         exposure(home, days, current_schema(home))
         if days
         else pl.DataFrame(schema={"thread_id": pl.String, "category": pl.String})
     )
+    members = members_of(lake, state.cluster_id)
     exposed = seen.filter(pl.col("category").is_in(members["category"].unique().implode()))["thread_id"]
-    return rule.production_change(members["thread_id"], lake.read("sessions", days), exposed, since, settings)
+    affected = members["thread_id"]
+    if state.cause:
+        frames = {name: lake.read(name) for name in ("cluster_members", "signals", "tool_calls", "turns", "sessions")}
+        affected = having(gather(state.cluster_id, today(), frames), *state.cause.values())
+    return rule.production_change(affected, lake.read("sessions", days), exposed, since, settings)
 
 
 def _print(verdict: rule.Verdict, arms: list[str]) -> None:

@@ -48,8 +48,8 @@ def cause(evidence: Evidence, facts: Mapping[str, Fact], terms: Sequence[str], s
     return None
 
 
-def still_shared(evidence: Evidence, name: str, value: str, settings: Mapping) -> bool:
-    """Whether enough sessions still have what a ticket was opened for; False once a split took it elsewhere."""
+def having(evidence: Evidence, name: str, value: str) -> pl.Series:
+    """thread_id of the sessions whose records show the thing a ticket is called after."""
     column, frame = {
         "message": ("evidence", evidence.signals),
         "error": ("output", evidence.calls),
@@ -58,8 +58,13 @@ def still_shared(evidence: Evidence, name: str, value: str, settings: Mapping) -
         "path": ("paths", evidence.calls),
     }[name]
     there = pl.col(column).list.contains(value) if name == "path" else pl.col(column).str.contains(value, literal=True)
-    having = frame.filter(there.fill_null(False))["thread_id"].n_unique()
-    return having >= settings["cause"]["share"][name] * max(1, evidence.signals["thread_id"].n_unique())
+    return frame.filter(there.fill_null(False))["thread_id"].unique().sort()
+
+
+def still_shared(evidence: Evidence, name: str, value: str, settings: Mapping) -> bool:
+    """Whether enough sessions still have what a ticket was opened for; False once a split took it elsewhere."""
+    total = max(1, evidence.signals["thread_id"].n_unique())
+    return len(having(evidence, name, value)) >= settings["cause"]["share"][name] * total
 
 
 def _one_repository(facts: Mapping[str, Fact], total: int, least: float) -> bool:

@@ -140,17 +140,19 @@ def fold(events: Iterable[Event]) -> dict[str, State]:
     An event about a ticket that was never opened is left out: nothing can happen to a ticket that does not exist.
     """
     states: dict[str, State] = {}
-    seen: set[str] = set()
-    for event in sorted(events, key=lambda event: event.day):
-        if event.event_id in seen:
-            continue
-        seen.add(event.event_id)
+    for event in ordered(events):
         state = states.get(event.ticket_id)
         if event.kind == "opened" and state is None:
             states[event.ticket_id] = _opened(event)
         elif state is not None:
             states[event.ticket_id] = _applied(state, event)
     return states
+
+
+def ordered(events: Iterable[Event]) -> tuple[Event, ...]:
+    """The events in order of their day, each once."""
+    once = {event.event_id: event for event in events}
+    return tuple(sorted(once.values(), key=lambda event: event.day))
 
 
 def _opened(event: Event) -> State:
@@ -176,6 +178,8 @@ def _applied(state: State, event: Event) -> State:
             return replace(changed, status="new", ignored_until=None)
         case "fixing":
             return replace(changed, status="fixing", fixing_since=event.day, verified_on=None)
+        case "measured":  # A change is tried out; it has not reached anybody, so production is not compared yet.
+            return replace(changed, status="fixing")
         case "verified":
             return replace(changed, status="verified", verified_on=event.day)
         case "regressed":
@@ -252,7 +256,8 @@ def _transition(state: State, seen: Observation, life: Mapping, event) -> list[E
                 event("regressed", f"came back in {len(back)} session(s) after it was verified on {state.verified_on}")
             ]
         return []
-    if state.status in {"new", "escalating"}:
+    # A rerun of the day on which a ticket opened adds nothing to that day.
+    if state.status in {"new", "escalating"} and state.opened_on < seen.day:
         return _growth(state, seen, life, event)
     return []
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from codex_loop_assets.loop import life
 from codex_loop_assets.loop.advice import Advice
 from codex_loop_assets.loop.affected import Facet
 from codex_loop_assets.loop.claims import Claim, Finding
@@ -38,6 +39,7 @@ class Parts:
     claims: list[Claim]
     frames: Mapping[str, pl.DataFrame]
     same_problem: list[tuple[str, str]]
+    history: tuple[life.Event, ...]
 
 
 def render(parts: Parts, settings: Mapping) -> str:
@@ -64,6 +66,10 @@ def render(parts: Parts, settings: Mapping) -> str:
             resolved=parts.resolved,
             hidden=parts.evidence.signals.height - len(parts.pointers),
             tasks=parts.tasks,
+            history=[
+                (event.day, event.kind.replace("_", " "), escape(event.who), escape(excerpt(event.reason, None, 300)))
+                for event in parts.history
+            ],
             commands=commands(parts.row, parts.cluster["cluster_id"]),
             advice=parts.advice,
             findings=parts.findings,

@@ -68,6 +68,7 @@ class _Subject:
     state: life.State | None
     name: str
     same_problem: tuple[str, ...] = ()
+    history: tuple[life.Event, ...] = ()
 
 
 def build(
@@ -144,9 +145,10 @@ def decide(
     naming = life.Naming(name, root and root.as_dict(), anew=lost)
     seen = _observation(evidence, today)
     events = [] if blocked else life.advance(state, identity, seen, _opening(cluster), settings, naming)
-    after = life.fold([*_history(log, identity), *events]).get(life.ticket_id(identity))
+    history = life.ordered([*_history(log, identity), *events])
+    after = life.fold(history).get(life.ticket_id(identity))
     return Decided(
-        tuple(events), blocked, _Subject(cluster, evidence, shared, tasks, identity, after, name, tuple(same))
+        tuple(events), blocked, _Subject(cluster, evidence, shared, tasks, identity, after, name, tuple(same), history)
     )
 
 
@@ -293,6 +295,7 @@ def _assembled(
         book.claims,
         frames,
         _labelled(subject.same_problem, frames["cluster_registry"]),
+        subject.history,
     )
     markdown = ticket_text.render(parts, settings)
     frame = TABLES["tickets"].frame([row])

@@ -234,8 +234,9 @@ def production_change(
 ) -> Production:
     """The problem's rate in production before and after `since`, and by release after it.
 
-    `affected` are thread ids with a signal of the cluster, `exposed` those in which its categories could be seen;
-    excluded sessions count on neither side. The day of the change itself belongs to neither side: half of it had the
+    `affected` are thread ids with a signal of the cluster, `exposed` those in which its categories could be seen. Of
+    these, sessions in repositories where the problem has never been seen count on neither side (they would thin out
+    both rates), nor do excluded ones. The day of the change itself belongs to neither side: half of it had the
     change.
     """
     rule = (settings or section("tickets"))["verify"]
@@ -243,6 +244,8 @@ def production_change(
     hit = pl.col("thread_id").is_in(affected.unique().implode())
     # What was seen could be seen.
     counted = sessions.filter(~pl.col("excluded")).filter(hit | pl.col("thread_id").is_in(exposed.unique().implode()))
+    places = counted.filter(hit).select("repository").unique()
+    counted = counted.join(places, on="repository", how="semi", nulls_equal=True)
     counted = counted.with_columns(day=pl.col("started_at").dt.date(), hit=hit)
     before = counted.filter((pl.col("day") < since) & (pl.col("day") >= since - window))
     after = counted.filter((pl.col("day") > since) & (pl.col("day") <= since + window))

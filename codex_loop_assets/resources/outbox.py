@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from codex_loop_assets import clock
 from codex_loop_assets.discovery.ask import open_asker
-from codex_loop_assets.loop import append_log, ticket_log
+from codex_loop_assets.loop import append_log
 from codex_loop_assets.loop.sinks.delivery import Outgoing
 from codex_loop_assets.loop.tickets import NEEDED, Ticket, build
+from codex_loop_assets.resources import ticket_history
 from codex_loop_assets.resources.homes import Home
 
 
@@ -22,7 +23,7 @@ def opened(home: Home) -> list[Ticket]:
     """Every ticket that was ever opened, built from the tables as they are now, its claims checked on them."""
     lake, settings = home.lake, home.section("tickets")
     frames = {table: lake.read(table) for table in NEEDED}
-    log, today = ticket_log.read(home.root / "tickets" / "log.jsonl"), clock.now().date()
+    log, today = ticket_history.events(home), clock.now().date()
     asker = open_asker(home.section("discovery")["model"], home.cache / "ticket_advice")
     clusters = lake.read("tickets").drop_nulls("path").sort("ticket_id")["cluster_id"]
     built = (build(cluster_id, frames, log, today, settings, asker=asker) for cluster_id in clusters)

@@ -15,7 +15,8 @@ import polars as pl
 from filelock import FileLock
 
 from codex_loop_assets import clock
-from codex_loop_assets.loop import append_log, life, review, ticket_log
+from codex_loop_assets.loop import append_log, life, review
+from codex_loop_assets.resources import ticket_history
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.proposals import decide, proposals_now
@@ -59,8 +60,7 @@ def record(home: Home, item: review.Item, reply: review.Answer, who: str, reason
     append_log.append(reviews_path(home), [verdict.as_dict()], "verdict_id")
     events = review.ticket_events([verdict], clock.now().date(), home.section("review"))
     if events:
-        with home.lake.locked("ticket_log"):
-            ticket_log.append(_ticket_log(home), events)
+        ticket_history.append(home, events)
     return verdict
 
 
@@ -87,10 +87,6 @@ def with_history(tickets: pl.DataFrame, states: Mapping[str, life.State]) -> pl.
     return pl.DataFrame(rows, schema=tickets.schema, orient="row")
 
 
-def _ticket_log(home: Home) -> Path:
-    return home.root / "tickets" / "log.jsonl"
-
-
 def _frames(home: Home) -> dict[str, pl.DataFrame]:
     lake = home.lake
     return {
@@ -99,5 +95,5 @@ def _frames(home: Home) -> dict[str, pl.DataFrame]:
         "schema_proposals": proposals_now(home),
         "harbor_datasets": lake.read("harbor_datasets"),
         "task_validations": lake.read("task_validations"),
-        "tickets": with_history(lake.read("tickets"), life.fold(ticket_log.read(_ticket_log(home)))),
+        "tickets": with_history(lake.read("tickets"), ticket_history.states(home)),
     }

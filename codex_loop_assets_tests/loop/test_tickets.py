@@ -142,6 +142,82 @@ def test_the_same_problem_updates_its_ticket():
     assert second.events == () and second.markdown == first.markdown
 
 
+def test_people_who_only_complain_open_no_ticket():
+    frames = world.frames()
+    frames["signals"] = frames["signals"].with_columns(detector=pl.lit("local_judge"))
+    ticket = build(frames)
+    assert ticket.row["status"] == "not_opened" and ticket.row["reason"].startswith("only words")
+
+
+def test_sessions_that_share_nothing_concrete_open_no_ticket():
+    frames = world.frames()
+    number = pl.int_range(pl.len()).cast(pl.String)
+    frames["tool_calls"] = frames["tool_calls"].with_columns(
+        output="error" + number + " of kind" + number, paths=pl.concat_list(number + ".py")
+    )
+    frames["signals"] = frames["signals"].with_columns(evidence=pl.lit("[]"))
+    ticket = build(frames)
+    assert ticket.row["status"] == "not_opened" and "share no message" in ticket.row["reason"]
+
+
+def beside_another(frames, other="clu_words"):
+    """The same moments once more, found by a judge and in a cluster of their own."""
+    told = (
+        frames["signals"]
+        .filter(pl.col("type") == "friction")
+        .with_columns(
+            signal_id="w" + pl.col("signal_id"), category=pl.lit("correction"), detector=pl.lit("local_judge")
+        )
+    )
+    members = (
+        frames["cluster_members"]
+        .filter(pl.col("cluster_id") == world.CLUSTER)
+        .with_columns(signal_id="w" + pl.col("signal_id"), cluster_id=pl.lit(other))
+    )
+    row = {"cluster_id": other, "heir_id": other, "lineage_root": other}
+    registry = world.TABLES["cluster_registry"].frame(
+        [world.registry_row(world.TODAY, 10), world.registry_row(world.TODAY, 10) | row]
+    )
+    return frames | {
+        "signals": pl.concat([frames["signals"], told]),
+        "cluster_members": pl.concat([frames["cluster_members"], members]),
+        "cluster_registry": registry,
+        "clusters": pl.concat([frames["clusters"], frames["clusters"].with_columns(cluster_id=pl.lit(other))]),
+    }
+
+
+def test_two_patterns_that_stand_side_by_side_are_one_ticket():
+    frames = beside_another(world.frames())
+    first = build(frames)
+    assert "Also seen as cluster `clu_words`" in first.markdown
+    second = tickets.build("clu_words", frames, first.events, world.TODAY)
+    assert second.row["status"] == "not_opened" and second.events == ()
+
+
+def test_two_tickets_found_to_be_one_problem_become_the_older_one():
+    apart = world.frames()
+    first = build(apart, today=world.TODAY)
+    later = world.TODAY + timedelta(days=1)
+    frames = beside_another(apart)
+    alone = frames | {"cluster_members": frames["cluster_members"].filter(pl.col("cluster_id") == "clu_words")}
+    younger = tickets.build("clu_words", alone, [], later, force=True)
+    log = [*first.events, *younger.events]
+    merged = tickets.build("clu_words", frames, log, later)
+    assert merged.row["status"] == "merged" and first.row["ticket_id"] in merged.row["reason"]
+    assert build(frames, [*log, *merged.events], today=later).row["status"] == "new"
+
+
+def test_a_ticket_whose_cause_went_elsewhere_is_named_anew():
+    first = build(world.frames())
+    frames = world.frames()
+    other = "fatal: could not read from remote repository"
+    frames["tool_calls"] = frames["tool_calls"].with_columns(output=pl.lit(other), command=pl.lit("git fetch"))
+    frames["signals"] = frames["signals"].with_columns(evidence=pl.lit("[]"))
+    again = build(frames, first.events)
+    assert [event.kind for event in again.events] == ["retitled"]
+    assert again.row["title"] == f"git fetch fails: {other}" and again.row["ticket_id"] == first.row["ticket_id"]
+
+
 def test_an_unknown_cluster_is_an_error():
     with pytest.raises(KeyError, match="clu_nowhere"):
         tickets.build("clu_nowhere", world.frames(), [], world.TODAY)
@@ -193,6 +269,7 @@ def test_trace_text_never_breaks_out_of_the_markdown(text):
         "Evidence",
         "Dataset and validation",
         "Suggested approach",
+        "History",
         "Queries",
     ]
     assert sum(token.type == "heading_open" and token.tag == "h1" for token in tokens) == 1
