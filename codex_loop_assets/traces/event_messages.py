@@ -61,7 +61,7 @@ def token_count(msg: dict, settings: ReadSettings) -> Content:
     total = mapping(info.get("total_token_usage"))
     window = integer(info.get("model_context_window"))
     used = integer(mapping(info.get("last_token_usage")).get("total_tokens"))
-    detail = present(context_window=window, context_tokens=used)
+    detail = present(context_tokens=used, context_window=window)
     return content("token_count", tokens=to_json(total) if total else None, detail=detail)
 
 

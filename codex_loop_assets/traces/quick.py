@@ -1,8 +1,7 @@
 """Patterns that read the frequent, uninteresting lines without decoding them.
 
 Only for lines in the usual key order, which close with `}}`; anything else takes the long way with the same result.
-Unescaped quotes cannot occur inside a JSON string, so a match at the start of the line is the
-record's own tag.
+Unescaped quotes cannot occur inside a JSON string, so a tag at the start of the line is the record's own.
 """
 
 from __future__ import annotations
@@ -41,26 +40,15 @@ def _openings(key: str, tags: tuple[str, ...], first_keys: tuple[str, ...] = ())
 SPINE_OPENINGS = _openings("msg", ("token_count", *DELTAS))
 ENDS = (b"}}\n", b"}}")
 
-_OTHER_OPENING = re.compile(rb'\{.{0,140}?"payload": ?\{(?:"type": ?"([a-z_]+)"|("cwd"|"turn_id))')
-
-
-def other_opening(data: bytes) -> bytes:
-    """How a rollout record's payload opens, as it would be written without spaces: `"cwd"`, `"turn_id` or
-    `"type":"<tag>`; b"" when it is none of these."""
-    opening = _OTHER_OPENING.match(data)
-    if opening is None:
-        return b""
-    return opening[2] or b'"type":"' + opening[1]
-
-
 SNAPSHOT = re.compile(
-    rb', ?"ghost_commit": ?\{"id": ?"([^"\\\x80-\xff]*)", ?"parent": ?(?:null|"([^"\\\x80-\xff]*)"), ?"preexisting_untracked_'
+    rb'"type":"ghost_snapshot","ghost_commit":\{"id":"([^"\\\x00-\x1f\x80-\xff]*)",'
+    rb'"parent":(?:null|"([^"\\\x00-\x1f\x80-\xff]*)"),"preexisting_untracked_'
 )
-"""The rest of a ghost_snapshot, from behind its tag: ids of the commit and of its parent."""
+"""A ghost_snapshot from its tag on: ids of the commit and of its parent."""
 
 USAGE = re.compile(
-    rb'(?:, ?"info": ?\{)?"total_token_usage": ?(\{[^{}\x80-\xff]*\}), ?"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d{1,18})[^{}]*\}, ?'
-    rb'"model_context_window": ?(?:(\d{1,18})|null)'
+    rb'(?:"type":"token_count","info":\{)?"total_token_usage": ?(\{[^{}\x80-\xff]*\}), ?'
+    rb'"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d{1,18})[^{}]*\}, ?"model_context_window": ?(?:(\d{1,18})|null)'
 )
 
 _TOKENS = b'{"context_tokens":%b,"context_window":%b}'
@@ -70,7 +58,7 @@ REASONING = words("reasoning", None, None)
 """Content of a reasoning item that `is_silent_reasoning`."""
 
 _SILENT_REASONING = re.compile(
-    rb', ?(?:"id": ?"[^"\\]*", ?)?"summary": ?\[\], ?(?:"content": ?null, ?)?"encrypted_content": ?"'
+    rb'"type":"reasoning",(?:"id":"[^"\\]*",)?"summary":\[\],(?:"content":null,)?"encrypted_content":"'
 )
 
 
@@ -78,7 +66,7 @@ _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
 
 
 def is_silent_reasoning(data: bytes, start: int) -> bool:
-    """Whether the rest of a reasoning item, from behind its tag, is an empty summary and one encrypted text: nothing
+    """Whether a reasoning item, from its tag on, is an empty summary and one encrypted text: nothing
     that is kept, so it need not be decoded. Only base64 counts: a line with anything else may be no JSON at all."""
     opening = _SILENT_REASONING.match(data, start)
     return opening is not None and data[opening.end() :].translate(None, _BASE64) in (b'"}}\n', b'"}}')

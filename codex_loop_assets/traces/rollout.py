@@ -7,7 +7,6 @@ of events since August 2026), or bare metadata and bare ResponseItems before tha
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,70 +91,65 @@ class RolloutReader:
             number += 1
             place = data.find(b'"payload":{', 0, 160) + 11
             read = quick_kinds.get(data[place : data.find(b'"', place + 8, place + 64)])
-            if read is None and (place == 10 or data.startswith(b'"cwd"', place)):
-                read = quick_kinds.get(quick.other_opening(data))
-            if read is None or not read(self, data, number, offset):
+            if read is None and data.startswith(_DIRECTORY, place):
+                read = _quick_context
+            if read is None or not read(self, data, place, number, offset):
                 line(data, number, offset)
             offset += len(data)
         self.batches.settle(offset - block.offset)
         return number
 
-    # The readings of frequent kinds that need no decoding; false leaves the line to `_line`.
+    # The readings of frequent kinds that need no decoding; false leaves the line to `_line`. `place`: of the payload's
+    # first key. Most of these lines say nothing new, so what it costs to find that out is what counts.
 
-    def _quick_head(self, data: bytes, kind: bytes) -> re.Match | None:
-        """The opening of a record of this type, if it may be read quickly."""
-        head = quick.ROLLOUT_HEAD.match(data) if self._copied.over and data.endswith(quick.ENDS) else None
-        return head if head is not None and head[3] == kind else None
+    def _is_quick(self, data: bytes, place: int, opening: bytes) -> bool:
+        """Whether a payload, which is a whole object to the end of its line, follows such an opening."""
+        return data.endswith(opening, 0, place) and data.endswith(quick.ENDS) and self._copied.over
 
-    def _quick_context(self, data: bytes, number: int, offset: int) -> bool:
+    def _quick_context(self, data: bytes, place: int, number: int, offset: int) -> bool:
         """A turn context is written for every model request, mostly word for word the same."""
-        head = self._quick_head(data, b"turn_context")
-        if head is None:
+        if not self._is_quick(data, place, _CONTEXT):
             return False
-        start = head.end()
-        if len(data) - start == len(self._raw_context) and data.endswith(self._raw_context):
+        if len(data) - place == len(self._raw_context) and data.endswith(self._raw_context):
             return self._pass_over("turn_context_unchanged")
-        self._raw_context = data[start:]
+        self._raw_context = data[place:]
         return False
 
-    def _quick_delta(self, data: bytes, number: int, offset: int) -> bool:
-        return self._quick_head(data, b"event_msg") is not None and self._pass_over("delta")
+    def _quick_delta(self, data: bytes, place: int, number: int, offset: int) -> bool:
+        return self._is_quick(data, place, _EVENT) and self._pass_over("delta")
 
-    def _quick_reasoning(self, data: bytes, number: int, offset: int) -> bool:
-        head = self._quick_head(data, b"response_item")
-        if head is None:
+    def _quick_tokens(self, data: bytes, place: int, number: int, offset: int) -> bool:
+        if not self._is_quick(data, place, _EVENT):
+            return False
+        if self._raw_totals and data.startswith(self._raw_totals, place):
+            return self._pass_over("token_count_unchanged")
+        usage = quick.USAGE.match(data, place)
+        if usage is None:
+            return False
+        self._raw_totals = data[place : usage.end(1)]
+        return self._quick_store(data, number, offset, quick.token_count(usage))
+
+    def _quick_reasoning(self, data: bytes, place: int, number: int, offset: int) -> bool:
+        if not self._is_quick(data, place, _ITEM):
             return False
         repeats, self._echoes.reasoned = self._echoes.reasoned, False
         if repeats:
             return self._pass_over(REPEATED_REASONING)
-        return quick.is_silent_reasoning(data, head.end()) and self._quick_store(
-            head, data, number, offset, quick.REASONING
-        )
+        return quick.is_silent_reasoning(data, place) and self._quick_store(data, number, offset, quick.REASONING)
 
-    def _quick_snapshot(self, data: bytes, number: int, offset: int) -> bool:
-        head = self._quick_head(data, b"response_item")
-        commit = quick.SNAPSHOT.match(data, head.end()) if head is not None else None
-        return commit is not None and self._quick_store(head, data, number, offset, quick.snapshot(commit))
-
-    def _quick_tokens(self, data: bytes, number: int, offset: int) -> bool:
-        head = self._quick_head(data, b"event_msg")
-        if head is None:
-            return False
-        start = head.end()
-        if self._raw_totals and data.startswith(self._raw_totals, start):
-            return self._pass_over("token_count_unchanged")
-        usage = quick.USAGE.match(data, start)
-        if usage is None:
-            return False
-        self._raw_totals = data[start : usage.end(1)]
-        return self._quick_store(head, data, number, offset, quick.token_count(usage))
+    def _quick_snapshot(self, data: bytes, place: int, number: int, offset: int) -> bool:
+        commit = quick.SNAPSHOT.match(data, place) if self._is_quick(data, place, _ITEM) else None
+        return commit is not None and self._quick_store(data, number, offset, quick.snapshot(commit))
 
     def _pass_over(self, reason: str) -> bool:
         self.tally.skipped[reason] += 1
         return True
 
-    def _quick_store(self, head: re.Match, data: bytes, number: int, offset: int, found: Content) -> bool:
-        """Store a record that neither speaks nor starts a turn."""
+    def _quick_store(self, data: bytes, number: int, offset: int, found: Content) -> bool:
+        """Store a record that neither speaks nor starts a turn, unless its opening is out of the ordinary."""
+        head = quick.ROLLOUT_HEAD.match(data)
+        if head is None:
+            return False
         self.tally.read += 1
         era = "E" if head[2] else "C"
         if self.era is None or era > self.era:
@@ -189,6 +183,8 @@ class RolloutReader:
             found = self._shaped(kind, payload, record)
         else:
             form, found = "bare", self._bare(record)
+        if form == "reasoning" and self._echoes.reasoned:
+            found, self._echoes.reasoned = REPEATED_REASONING, False
         if type(found) is str:
             tally.skipped[found] += 1
             return
@@ -297,9 +293,13 @@ class RolloutReader:
         self._store(number, offset, size, timestamp, found, "long_line")
 
 
+_DIRECTORY = b'"cwd":'
+_CONTEXT, _EVENT, _ITEM = (
+    f'"type":"{kind}","payload":{{'.encode() for kind in ("turn_context", "event_msg", "response_item")
+)
+_quick_context = RolloutReader._quick_context
 _QUICK_KINDS = {
-    b'"cwd"': RolloutReader._quick_context,
-    b'"turn_id': RolloutReader._quick_context,
+    b'"turn_id': _quick_context,
     b'"type":"token_count': RolloutReader._quick_tokens,
     b'"type":"reasoning': RolloutReader._quick_reasoning,
     b'"type":"ghost_snapshot': RolloutReader._quick_snapshot,
