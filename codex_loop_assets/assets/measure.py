@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from codex_loop_assets.assets.policy import PER_CLUSTER, store, table_spec
-from codex_loop_assets.measure.eval_runs import eval_rows
+from codex_loop_assets.measure.eval_runs import TrialRecord, eval_rows
 from codex_loop_assets.measure.proven import of_proven_tasks
 from codex_loop_assets.measure.statistics import Comparison, compare
 from codex_loop_assets.measure.trial_signals import trial_signal_rows
@@ -15,6 +15,7 @@ from codex_loop_assets.resources import jobs, proofs
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.registry import members_of
 from codex_loop_assets.resources.schema import current_schema
+from codex_loop_assets.signals.model import CanonTables
 
 
 @dg.multi_asset(
@@ -53,12 +54,13 @@ def trial_signals(context: dg.AssetExecutionContext, home: HomeResource):
     """Run the mechanical detectors on the Codex sessions that the trials left."""
     codex = home.home
     for cluster_id in context.partition_keys:
-        records = {record.result["trial_name"]: record for record in jobs.trials(codex, cluster_id)[0]}
+        trials = jobs.trials(codex, cluster_id)[0]
+        records = {(record.job_dir, record.result["trial_name"]): record for record in trials}
         runs = codex.lake.read("eval_runs", cluster_id)
         sessions = {
-            row["eval_id"]: jobs.trial_canon(codex, records[row["trial"]])
+            row["eval_id"]: _looked_at(codex, records[row["job_dir"], row["trial"]])
             for row in runs.iter_rows(named=True)
-            if row["trial"] in records
+            if (row["job_dir"], row["trial"]) in records
         }
         rows = trial_signal_rows(cluster_id, sessions, categories_of(codex, cluster_id), current_schema(codex))
         store(context, codex, "trial_signals", cluster_id, rows, observable=int(rows["observable"].sum()))
@@ -77,7 +79,7 @@ def regressions(context: dg.AssetExecutionContext, home: HomeResource):
             proofs.proven(codex),
             jobs.allowed_jobs(codex, cluster_id),
         )
-        arms = arms_in_order(codex.lake.read("eval_runs", cluster_id))
+        arms = arms_in_order(codex.lake.read("eval_runs", cluster_id), jobs.baseline_arm(codex, cluster_id))
         rows = compare(
             runs,
             comparisons(codex, cluster_id, arms, unproven),
@@ -89,10 +91,15 @@ def regressions(context: dg.AssetExecutionContext, home: HomeResource):
         )
 
 
-def arms_in_order(runs: pl.DataFrame) -> list[str]:
-    """The arms by the start of their first trial; the first is the baseline."""
+def _looked_at(home: Home, record: TrialRecord) -> CanonTables | dict[str, int] | None:
+    counts = jobs.trial_counts(home, record)
+    return jobs.trial_canon(home, record) if counts is None else counts
+
+
+def arms_in_order(runs: pl.DataFrame, baseline: str | None = None) -> list[str]:
+    """The arms by the start of their first trial, but the named one first; the first is what the others are compared with."""
     first = runs.group_by("arm").agg(pl.col("started_at").min())
-    return first.sort("started_at", "arm", nulls_last=True)["arm"].to_list()
+    return first.sort(pl.col("arm") != (baseline or ""), "started_at", "arm", nulls_last=True)["arm"].to_list()
 
 
 def comparisons(home: Home, cluster_id: str, arms: list[str], unproven: int) -> list[Comparison]:

@@ -23,7 +23,7 @@ COMMANDS = {
     "validate": "tasks",
     "measure": "measure",
     "ingest-job": "measure",
-    "trends": "measure",
+    "trends": "trends",
     "trace": "trace",
     "ticket": "tickets",
     "verify": "verify",

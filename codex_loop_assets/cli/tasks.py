@@ -13,6 +13,7 @@ from rich.console import Console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.partitions import clusters
+from codex_loop_assets.resources import proofs
 from codex_loop_assets.resources.homes import Home
 
 _signal = click.option("--signal-id", help="One signal: a task of its own.")
@@ -45,15 +46,34 @@ def distill(home: Home, signal_id: str | None, cluster_id: str | None, output: P
 @click.command()
 @_signal
 @_cluster
+@click.option(
+    "--proofs",
+    "taken",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take in proofs made elsewhere: they hold for the same tasks, told by their digest.",
+)
+@click.option("--save-proofs", type=click.Path(dir_okay=False, path_type=Path), help="Write the proofs here.")
 @home_options()
-def validate(home: Home, signal_id: str | None, cluster_id: str | None) -> None:
-    """Prove the tasks of a cluster by real Harbor runs (needs Harbor and a Docker engine)."""
+def validate(
+    home: Home, signal_id: str | None, cluster_id: str | None, taken: Path | None, save_proofs: Path | None
+) -> None:
+    """Prove the tasks of a cluster by real Harbor runs (needs Harbor and a Docker engine).
+
+    Exit 0: at least one task is validated; 1: none is.
+    """
     key = partition(home, signal_id, cluster_id)
+    if taken:
+        try:
+            proofs.take_in(home, taken)
+        except ValueError as error:
+            raise Problem(str(error)) from error
     if not home.lake.has("harbor_datasets", key):
         materialise(home, ["harbor_datasets"], clusters=[key])
     materialise(home, ["task_validations"], clusters=[key])
     verdicts = home.lake.read("task_validations", key).filter(pl.col("check") == "verdict")
     _print(Console(), home.lake.read("harbor_datasets", key), verdicts)
+    if save_proofs:
+        proofs.save(home.lake.read("task_validations", key), save_proofs)
     if not (verdicts["status"] == "validated").any():
         raise SystemExit(1)
 

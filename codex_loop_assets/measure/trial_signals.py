@@ -18,13 +18,20 @@ from codex_loop_assets.tables import TRIAL_SIGNALS
 
 
 def trial_signal_rows(
-    cluster_id: str, trials: Mapping[str, CanonTables | None], categories: Iterable[str], schema: SignalSchema
+    cluster_id: str,
+    trials: Mapping[str, CanonTables | Mapping[str, int] | None],
+    categories: Iterable[str],
+    schema: SignalSchema,
 ) -> pl.DataFrame:
-    """Rows of `trial_signals`: per trial (eval_id -> the tables of its sessions, None without any) and wanted category."""
+    """Rows of `trial_signals`: per trial and wanted category.
+
+    trials: eval_id -> the tables of its sessions; or, where another home looked at them, its counts by category that could be
+    seen; or None without any.
+    """
     wanted = sorted(set(categories))
     rows = []
     for eval_id, canon in trials.items():
-        found, seen = _counts(canon, schema) if canon is not None else ({}, set())
+        found, seen = _found(canon, schema)
         rows += [
             {
                 "eval_id": eval_id,
@@ -38,7 +45,10 @@ def trial_signal_rows(
     return TRIAL_SIGNALS.frame(rows)
 
 
-def _counts(canon: CanonTables, schema: SignalSchema) -> tuple[dict[str, int], set[str]]:
+def _found(canon: CanonTables | Mapping[str, int] | None, schema: SignalSchema) -> tuple[Mapping[str, int], set[str]]:
+    """(count by category, categories that could be seen)."""
+    if not isinstance(canon, CanonTables):
+        return canon or {}, set(canon or {})
     found = dict(detect(canon, schema).group_by("category").len().iter_rows())
     seen = session_observability(canon, schema).filter(pl.col("observable"))["category"]
     return found, set(seen)

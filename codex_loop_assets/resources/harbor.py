@@ -86,7 +86,7 @@ class Harbor:
         attempts: int = 1,
         concurrency: int = 2,
         network: bool = True,
-        timeout_s: float = 3600,
+        timeout_s: float | None = 3600,
         extra: Sequence[str] = (),
     ) -> Job:
         """Run a task directory, or a directory of them, and return the job; a job left unfinished under the same name
@@ -95,46 +95,47 @@ class Harbor:
         `network` False cuts the containers off after their build. Raises HarborError when Harbor itself fails; failed
         trials are results.
         """
+        command = self._command(path, agent, jobs, job_name, attempts, concurrency, network)
+        _run([*command, "--quiet", "--yes", *extra], timeout_s, cwd=jobs)
+        return read_job(jobs / job_name)
+
+    def configuration(
+        self,
+        path: Path,
+        agent: str,
+        jobs: Path,
+        job_name: str,
+        *,
+        attempts: int = 1,
+        concurrency: int = 2,
+        extra: Sequence[str] = (),
+    ) -> str:
+        """The configuration of the job that `run` would run with the same arguments, as Harbor prints it. Raises
+        HarborError.
+        """
+        command = self._command(path, agent, jobs, job_name, attempts, concurrency, network=True)
+        return _run([*command, "--quiet", *extra, "--print-config"], 120, cwd=jobs)
+
+    def _command(
+        self, path: Path, agent: str, jobs: Path, job_name: str, attempts: int, concurrency: int, network: bool
+    ) -> list[str]:
         jobs.mkdir(parents=True, exist_ok=True)
         compose = jobs / ("compose-fast.yaml" if network else "compose-fast-no-network.yaml")
         compose.write_text(_FAST + ("" if network else _NO_NETWORK), "utf-8")
-        command = [
+        options = {
+            "--path": path.resolve(),
+            "--agent": agent,
+            "--jobs-dir": jobs.resolve(),
+            "--job-name": job_name,
+            "--n-attempts": attempts,
+            "--n-concurrent": concurrency,
+            "--extra-docker-compose": compose.resolve(),
+        }
+        return [
             str(self.executable),
             "run",
-            "--path",
-            str(path.resolve()),
-            "--agent",
-            agent,
-            "--jobs-dir",
-            str(jobs.resolve()),
-            "--job-name",
-            job_name,
-            "--n-attempts",
-            str(attempts),
-            "--n-concurrent",
-            str(concurrency),
-            "--quiet",
-            "--yes",
-            "--extra-docker-compose",
-            str(compose.resolve()),
-            *extra,
+            *(word for option, value in options.items() for word in (option, str(value))),
         ]
-        _run(command, timeout_s, cwd=jobs)
-        return read_job(jobs / job_name)
-
-    def configuration(self, path: Path, agent: str, attempts: int, extra: Sequence[str] = ()) -> str:
-        """The job configuration that Harbor would run, as it prints it. Raises HarborError."""
-        command = [
-            str(self.executable),
-            "run",
-            "--path",
-            str(path.resolve()),
-            "--agent",
-            agent,
-            "--n-attempts",
-            str(attempts),
-        ]
-        return _run([*command, *extra, "--print-config"], 120)
 
     def finished(self, jobs: Path, job_name: str) -> Job | None:
         """A job that ran to its end, without running anything; None where it is not there or was cut off."""
@@ -205,7 +206,7 @@ def _time(value: str | None) -> datetime | None:
     return datetime.fromisoformat(value) if value else None
 
 
-def _run(command: list[str], timeout_s: float, cwd: Path | None = None) -> str:
+def _run(command: list[str], timeout_s: float | None, cwd: Path | None = None) -> str:
     # Harbor reads .env.local of its working directory: it must not be a person's.
     environment = os.environ | {"HARBOR_TELEMETRY": "off", "NO_COLOR": "1", "TERM": "dumb"}
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +22,9 @@ from codex_loop_assets.traces.homes import CodexHome
 
 _ARMS = "arms.json"
 _ALLOWED = "unvalidated.json"
+_BASELINE = "baseline.json"
+# What the rules found in a trial's session, where only that came with the trial (a baseline): category -> count.
+COUNTS = "codex_loop_signals.json"
 
 
 def jobs_folder(home: Home, cluster_id: str) -> Path:
@@ -44,6 +50,36 @@ def allow_unvalidated(home: Home, cluster_id: str, job_name: str) -> None:
 def allowed_jobs(home: Home, cluster_id: str) -> list[str]:
     """Directories of the jobs whose trials count without proof."""
     return [_relative(home, jobs_folder(home, cluster_id) / name) for name in _allowed(home, cluster_id)]
+
+
+def set_baseline(home: Home, cluster_id: str, arm: str) -> None:
+    """Make an arm the one that all others are compared with, whenever its trials ran."""
+    write_text(jobs_folder(home, cluster_id) / _BASELINE, json.dumps(arm) + "\n")
+
+
+def baseline_arm(home: Home, cluster_id: str) -> str | None:
+    """The arm that was made the baseline; None where the earliest is it."""
+    return _json(jobs_folder(home, cluster_id) / _BASELINE)
+
+
+def plain_name(name: str) -> str:
+    """The name of a job or trial, if it can be one folder's name. Raises ValueError otherwise."""
+    if not name or Path(name).name != name or name.startswith("."):
+        raise ValueError(f"{name!r} is no name of a folder")
+    return name
+
+
+def next_name(home: Home, cluster_id: str, agent: str, model: str | None, substance: str) -> str:
+    """The name for a job of this agent and model: a hash of all that shapes it and a number. A job that was cut off keeps its
+    name, so that the same command goes on with it."""
+    shape = hashlib.sha256(substance.encode()).hexdigest()[:8]
+    words = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in (agent, model or "none"))
+    for number in itertools.count(1):
+        name = f"{words}-{shape}-{number}"
+        summary = _json(jobs_folder(home, cluster_id) / name / "result.json")
+        if not (summary and summary.get("finished_at")):
+            return name
+    raise AssertionError("itertools.count ended")
 
 
 def adopt_job(home: Home, cluster_id: str, directory: Path, arm: str | None) -> str:
@@ -91,6 +127,11 @@ def trial_canon(home: Home, record: TrialRecord) -> CanonTables | None:
     traces = build_day(started.date(), refs)
     built = canon.everything.build(traces.events, traces.spines)
     return CanonTables(traces.spines, traces.events, built.sessions, built.turns, built.tool_calls)
+
+
+def trial_counts(home: Home, record: TrialRecord) -> dict[str, int] | None:
+    """What the rules found in the trial's session, where that came with it instead of the session; None where it did not."""
+    return _json(home.root / record.job_dir / record.result["trial_name"] / COUNTS)
 
 
 def _results(job: Path) -> dict[str, bytes]:
