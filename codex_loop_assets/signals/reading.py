@@ -15,6 +15,17 @@ import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables
 
+_FREQUENT = (
+    "token_count", "reasoning", "agent_reasoning", "message", "user_message", "agent_message", "turn_context",
+    "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output", "exec_command_begin",
+    "exec_command_end", "ghost_snapshot",
+)  # fmt: skip
+_REQUEST = {
+    "request_seq": pl.Int64,
+    "request": pl.String,
+    "request_human": pl.Boolean,
+    "request_kind": pl.String,
+}
 PERSON_REFUSED = ("denied", "abort")
 PERSON_APPROVED = (
     "approved",
@@ -32,9 +43,13 @@ _REFUSED_BY_POLICY = r"(?i)rejected by user approval settings|reject command|rej
 
 def records(canon: CanonTables, kinds: Iterable[str]) -> pl.DataFrame:
     """Rows of `events` of these kinds in reading order, with the request each belongs to (see `with_request`)."""
-    return with_request(
-        canon, canon.events.filter(pl.col("kind").is_in(list(kinds))).sort("thread_id", "ordinal"), "seq"
-    )
+    return with_request(canon, of_kinds(canon, kinds).sort("thread_id", "ordinal"), "seq")
+
+
+def of_kinds(canon: CanonTables, kinds: Iterable[str]) -> pl.DataFrame:
+    """Rows of `events` of these kinds, none of them one of the few that most records are of."""
+    rare = canon.once("rare kinds", lambda: canon.events.filter(~pl.col("kind").is_in(_FREQUENT)))
+    return rare.filter(pl.col("kind").is_in(list(kinds)))
 
 
 def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str, *, worded: bool = False) -> pl.DataFrame:
@@ -43,15 +58,9 @@ def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str, *, worded: b
     `frame` needs thread_id, run and the column named by `seq`; order is kept. With `worded` only turns with words
     count, because an undo, a rollback or a compaction is a wordless turn of its own. Null where none has begun yet.
     """
-    candidates = canon.turns.filter(pl.col("user_message") != "") if worded else canon.turns
-    turns = candidates.select(
-        "thread_id",
-        "run",
-        pl.col("seq_start").alias("request_seq"),
-        pl.col("user_message").alias("request"),
-        pl.col("human").alias("request_human"),
-        pl.col("kind").alias("request_kind"),
-    ).sort("request_seq")
+    if frame.is_empty():
+        return frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _REQUEST.items())
+    turns = canon.once(("requests", worded), lambda: _requests(canon.turns, worded=worded))
     return (
         frame.with_row_index("row_order")
         .sort(seq)
@@ -66,6 +75,18 @@ def with_request(canon: CanonTables, frame: pl.DataFrame, seq: str, *, worded: b
         .sort("row_order")
         .drop("row_order")
     )
+
+
+def _requests(turns: pl.DataFrame, *, worded: bool) -> pl.DataFrame:
+    candidates = turns.filter(pl.col("user_message") != "") if worded else turns
+    return candidates.select(
+        "thread_id",
+        "run",
+        pl.col("seq_start").alias("request_seq"),
+        pl.col("user_message").alias("request"),
+        pl.col("human").alias("request_human"),
+        pl.col("kind").alias("request_kind"),
+    ).sort("request_seq")
 
 
 def refusals(canon: CanonTables) -> pl.DataFrame:
@@ -91,9 +112,8 @@ def _refusals(canon: CanonTables) -> pl.DataFrame:
 
 def top_level(canon: CanonTables) -> pl.DataFrame:
     """Sessions that are not sub-agents of another."""
-    return canon.sessions.filter(
-        pl.col("parent_thread_id").is_null() & ~pl.col("session_source").fill_null("").str.starts_with("subagent")
-    )
+    by_agent = pl.col("session_source").fill_null("").str.starts_with("subagent")
+    return canon.once("top level", lambda: canon.sessions.filter(pl.col("parent_thread_id").is_null() & ~by_agent))
 
 
 def detail(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.quoting import show, show_command
-from codex_loop_assets.signals.reading import duration, top_level
+from codex_loop_assets.signals.reading import duration, of_kinds, top_level
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -32,7 +32,9 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     stopped = canon.turns.filter(pl.col("interrupted")).join(
         top_level(canon).select("thread_id"), on="thread_id", how="semi"
     )
-    aborts = canon.events.filter(pl.col("kind") == "turn_aborted").select(
+    if stopped.is_empty():
+        return []
+    aborts = of_kinds(canon, ("turn_aborted",)).select(
         *place, pl.col("seq").alias("abort_seq"), pl.col("ts").alias("abort_at")
     )
     calls = canon.tool_calls.join(stopped, on="thread_id", how="semi").select(

@@ -12,6 +12,11 @@ from codex_loop_assets.signals.quoting import show
 from codex_loop_assets.signals.reading import PERSON_REFUSED
 from codex_loop_assets.signals.rules.rule import rule
 
+_COLUMNS = (
+    "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at", "status", "success", "approval",
+    "paths", "output",
+)  # fmt: skip
+
 
 @rule(
     category="patch_failure",
@@ -28,7 +33,8 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("patch_results",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    patches = canon.tool_calls.filter((pl.col("name") == "apply_patch") & (pl.col("actor") != "user"))
+    by_agent = (pl.col("name") == "apply_patch") & (pl.col("actor") != "user")
+    patches = canon.tool_calls.lazy().filter(by_agent).select(_COLUMNS).collect()
     failed = patches.filter(
         ~pl.col("success").fill_null(True)
         & ~pl.col("status").is_in(("declined", "aborted", "running"))
@@ -37,10 +43,11 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     moments: list[Moment] = []
     seen = patches.join(failed.select("thread_id").unique(), on="thread_id", how="semi")
     bad = set(failed.select("thread_id", "run", "seq_start", "call_id").iter_rows())
-    for _, group in seen.sort("thread_id", "run", "seq_start").group_by(
-        "thread_id", "run", "turn_id", maintain_order=True
-    ):
-        moments += _episodes(group.to_dicts(), bad)
+    turns: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for call in seen.sort("thread_id", "run", "seq_start").to_dicts():
+        turns.setdefault((call["thread_id"], call["run"], call["turn_id"]), []).append(call)
+    for calls in turns.values():
+        moments += _episodes(calls, bad)
     return moments
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
-from codex_loop_assets.signals.reading import refusals, top_level
+from codex_loop_assets.signals.reading import of_kinds, refusals, top_level
 from codex_loop_assets.signals.rules.rule import rule
 
 _REQUESTS = ("exec_approval_request", "apply_patch_approval_request")
@@ -31,7 +31,9 @@ _ANSWERS = ("exec_approval", "patch_approval")
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     asked = top_level(canon).filter(pl.col("approvals_observable")).join(refusals(canon), on="thread_id", how="anti")
-    exchanged = canon.events.filter(pl.col("kind").is_in((*_REQUESTS, *_ANSWERS)))
+    exchanged = of_kinds(canon, (*_REQUESTS, *_ANSWERS))
+    if exchanged.is_empty():
+        return []
     answered = _answered(exchanged.join(asked.select("thread_id"), on="thread_id", how="semi"))
     rapid = pl.col("wait_ms").is_between(thresholds["minimum_wait_ms"], thresholds["maximum_wait_ms"])
     moments = []

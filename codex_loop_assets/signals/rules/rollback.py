@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import polars as pl
-
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.quoting import during
-from codex_loop_assets.signals.reading import detail, top_level, with_request
+from codex_loop_assets.signals.reading import detail, of_kinds, top_level, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -27,7 +25,7 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("rollbacks",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    told = canon.events.filter(pl.col("kind") == "thread_rolled_back").join(
+    told = of_kinds(canon, ("thread_rolled_back",)).join(
         top_level(canon).select("thread_id"), on="thread_id", how="semi"
     )
     confirmed = with_request(canon, told.sort("thread_id", "ordinal"), "seq", worded=True)

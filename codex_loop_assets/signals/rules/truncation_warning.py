@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -40,8 +42,8 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     cut = with_request(canon, _cut_outputs(canon, thresholds), "seq")
     moments = []
     both = pl.concat([told, cut.select(told.columns)]).sort("thread_id", "run", "seq")
-    for _, group in both.group_by("thread_id", "run", "request_seq", maintain_order=True):
-        moments.append(_moment(group.to_dicts()))
+    for _, rows in groupby(both.to_dicts(), key=itemgetter("thread_id", "run", "request_seq")):
+        moments.append(_moment(list(rows)))
     return moments
 
 
@@ -66,8 +68,11 @@ def _shown_outputs(canon: CanonTables) -> pl.DataFrame:
     call = ("thread_id", "run", "call_id")
     results = pl.col("kind").is_in(("function_call_output", "custom_tool_call_output")) & (pl.col("source") == "spine")
     shown = canon.events.filter(results).group_by(call).agg(pl.col("text").last().alias("shown"))
-    calls = canon.tool_calls.join(shown, on=call, how="left", maintain_order="left")
-    return calls.with_columns(pl.coalesce("shown", "output").alias("shown"))
+    calls = canon.tool_calls.select(*call, "turn_id", "seq_end", "occurred_at", "command", "name", "output")
+    if shown.is_empty():
+        return calls.rename({"output": "shown"})
+    joined = calls.join(shown, on=call, how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("shown", "output").alias("shown"))
 
 
 def _moment(rows: list[dict[str, Any]]) -> Moment:

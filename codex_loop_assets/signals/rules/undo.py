@@ -9,7 +9,7 @@ import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.quoting import during
-from codex_loop_assets.signals.reading import with_request
+from codex_loop_assets.signals.reading import of_kinds, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -27,7 +27,7 @@ from codex_loop_assets.signals.rules.rule import rule
     needs=("undo",),
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
-    done = canon.events.filter((pl.col("kind") == "undo_completed") & pl.col("success").fill_null(True))
+    done = of_kinds(canon, ("undo_completed",)).filter(pl.col("success").fill_null(True))
     return [
         Moment(
             thread_id=row["thread_id"],
