@@ -107,7 +107,8 @@ def _metadata(
     return {
         "signal_type": lead["type"],
         "signal_category": lead["category"],
-        "cluster_id": cluster_id,
+        # Harbor's literal key; a stretch that a person chose may belong to no cluster.
+        "cluster_id": cluster_id or None,
         "candidate_id": candidate.candidate_id,
         "signal_ids": [signal["signal_id"] for signal in segment.signals],
         "source_thread_id": thread,
@@ -125,6 +126,7 @@ def _metadata(
         "language": made.language,
         "verifier_kind": candidate.verifier_kind,
         "verifier_model": candidate.verification.model if isinstance(candidate.verification, WrittenCheck) else None,
+        "instruction_model": candidate.words_by,
         "check_kind": check.kind if check else None,
         "verifier_command": redact(check.line, thread) if check else None,
         "failed_before_in_session": candidate.failed_before,

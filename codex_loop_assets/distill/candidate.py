@@ -13,7 +13,9 @@ from typing import Any
 
 from codex_loop_assets.distill import checks, file_state, instruction, repository, verifier
 from codex_loop_assets.distill.later import Later
-from codex_loop_assets.distill.llm_check import CheckWriter, NoCheck, WrittenCheck
+from codex_loop_assets.distill.llm_check import NoCheck, WrittenCheck, written
+from codex_loop_assets.distill.llm_instruction import condensed
+from codex_loop_assets.distill.model import Model
 from codex_loop_assets.distill.replay import ReplayError, Step, replay
 from codex_loop_assets.distill.segment import Row, Segment, place
 from codex_loop_assets.distill.start import Redact, Start, redacted
@@ -32,7 +34,8 @@ class NotDistillable(ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """All that a task is made of, redacted. `note` says what is wrong with it where nothing verifies it."""
+    """All that a task is made of, redacted. `note` says what is wrong with it where nothing verifies it; `words_by` names the
+    model that condensed the words, None for the user's own."""
 
     candidate_id: str
     segment: Segment
@@ -49,6 +52,7 @@ class Candidate:
     note: str = ""
     passed_output: str = ""
     start_patches: tuple[bytes, ...] = ()
+    words_by: str | None = None
 
     @property
     def solution_from(self) -> str:
@@ -146,9 +150,10 @@ def assemble(
     redact: Redact,
     settings: Mapping[str, Any],
     store: repository.Store,
-    writer: CheckWriter | None,
+    model: Model | None,
 ) -> Candidate:
-    """The redacted candidate for a known end state; `writer` may write a check where the session shows none.
+    """The redacted candidate for a known end state; `model`, while a key is set, may condense the request, and write a check
+    where the session shows none.
 
     Raises NotDistillable and RepositoryError.
     """
@@ -165,8 +170,13 @@ def assemble(
         raise NotDistillable(str(error)) from error
     secret = end.proof is not None and redact(end.proof.check.line, segment.thread_id) != end.proof.check.line
     verification, note = _verification(end, secret, before, after, paths, words, settings)
-    if verification is None and writer is not None:
-        verification, note = _written(writer, words, patch, note)
+    if verification is None and model is not None:
+        verification, note = _written(model, words, patch, segment.thread_id, note, settings)
+    told, told_by = words, None
+    if not isinstance(verification, file_state.Expected):
+        # Where content is compared, the user's exact words are what determines it.
+        added = _added_lines(patch)
+        told, told_by = condensed(words, added, segment.thread_id, model, settings["instruction"])
     return Candidate(
         candidate_id=candidate_id(segment, start.commit),
         segment=segment,
@@ -175,7 +185,8 @@ def assemble(
         after=after,
         changed=paths,
         patch=patch,
-        words=words,
+        words=told,
+        words_by=told_by,
         verification=verification,
         failed_before=end.proof is not None and end.proof.failed_at is not None,
         solution_thread=end.thread_id,
@@ -219,9 +230,11 @@ def _verification(
         return None, f"{note}; {error}"
 
 
-def _written(writer: CheckWriter, words: str, patch: bytes, note: str) -> tuple[Verification, str]:
+def _written(
+    model: Model, words: str, patch: bytes, thread_id: str, note: str, settings: Mapping[str, Any]
+) -> tuple[Verification, str]:
     try:
-        return writer(words, patch.decode("utf-8", "replace")), ""
+        return written(words, patch.decode("utf-8", "replace"), thread_id, model, settings["llm_verifier"]), ""
     except NoCheck as error:
         return None, f"{note}; {error}"
 

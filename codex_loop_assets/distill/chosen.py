@@ -19,7 +19,7 @@ from codex_loop_assets.distill.build import Built
 from codex_loop_assets.distill.bundle import Bundle
 from codex_loop_assets.distill.candidate import NotDistillable
 from codex_loop_assets.distill.environment import UnsafeName
-from codex_loop_assets.distill.llm_check import open_writer
+from codex_loop_assets.distill.model import Model
 from codex_loop_assets.distill.produce import Surroundings, produce
 from codex_loop_assets.distill.replay import ReplayError
 from codex_loop_assets.distill.segment import Row, Segment, place
@@ -79,6 +79,7 @@ def distil_chosen(
     now: datetime,
     *,
     redact: Redact = packaged_redact,
+    model: Model | None = None,
 ) -> Built:
     """The task of these turns of the bundle's thread; nothing is written but caches below `home`. Raises NoTask."""
     found = detect(bundle.canon, load_schema())
@@ -86,9 +87,8 @@ def distil_chosen(
     threads = Threads(bundle.canon, signals, now)
     segment = Segment(bundle.thread_id, tuple(turns), ())
     segment = replace(segment, signals=_signals(segment, threads.signals(bundle.thread_id), labels))
-    writer = open_writer(settings["llm_verifier"], home / "cache" / "verifiers")
     with repository.scratch_store() as store:
-        around = Surroundings(threads, repositories, {"bundle": bundle.path}, home, redact, settings, store, writer)
+        around = Surroundings(threads, repositories, {"bundle": bundle.path}, home, redact, settings, store, model)
         try:
             return produce(labels.cluster_id or "", segment, around, "target")
         except (

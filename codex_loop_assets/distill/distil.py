@@ -20,7 +20,7 @@ from codex_loop_assets.distill.build import Built
 from codex_loop_assets.distill.candidate import NotDistillable, candidate_id
 from codex_loop_assets.distill.dataset import replace_dataset
 from codex_loop_assets.distill.environment import UnsafeName
-from codex_loop_assets.distill.llm_check import open_writer
+from codex_loop_assets.distill.model import Model
 from codex_loop_assets.distill.produce import Surroundings, produce
 from codex_loop_assets.distill.replay import ReplayError
 from codex_loop_assets.distill.segment import Segment, segments
@@ -59,26 +59,26 @@ def distil_cluster(
     codex_homes: Mapping[str, Path] | None = None,
     signals: pl.DataFrame | None = None,
     set_kind: str = "target",
+    model: Model | None = None,
 ) -> pl.DataFrame:
     """Rows of `harbor_datasets` for a cluster; its tasks are written to `<home>/harbor/datasets/<cluster>/`.
 
     members: rows of `signals`, those of the cluster. canon: the tables of (at least) the members' threads.
     repositories: local clones or bundle files by origin URL, working directory or short name. signals: all known
     signals of those threads (default: the members). codex_homes: registered homes by name, where starting diffs are
-    read. now: sessions that started later are as if they were not there. A second run on the same input writes nothing
-    new.
+    read. now: sessions that started later are as if they were not there. model: asked for instructions and checks; None
+    without a key. A second run on the same input writes nothing new.
     """
     if redact is None:
         from codex_loop_assets.signals.redaction import redact
     settings = settings or section("distill")
-    writer = open_writer(settings["llm_verifier"], home / "cache" / "verifiers")
     threads = Threads(canon, members if signals is None else signals, now)
     found = segments(members, canon.turns, threads.known_signals, settings["segments"])
     rows = _unplaced(cluster_id, members, found, set_kind)
     built: list[Built] = []
     limit = settings["segments"]["maximum_per_cluster"]
     with repository.scratch_store() as store:
-        around = Surroundings(threads, repositories, codex_homes or {}, home, redact, settings, store, writer)
+        around = Surroundings(threads, repositories, codex_homes or {}, home, redact, settings, store, model)
         for index, segment in enumerate(sorted(found, key=_telling)):
             row, task = _segment_row(cluster_id, segment, around, set_kind, skip=index >= limit)
             rows.append(row)

@@ -34,7 +34,8 @@ def request(
     """The user's own intent across the window. Raises NoInstruction.
 
     `signals` are all signals of the thread (a correction adds a requirement); `added_lines` are lines only the
-    solution has: a later remark that holds one is left out, as it gives the answer away.
+    solution has: a later remark that holds one is left out, as it gives the answer away. What the opening request itself
+    says stays: the user knew it, and asked for it.
     """
     opening = plain(segment.turns[0]["user_message"]).strip()
     if len(_WORD.findall(opening)) < settings["minimum_words"]:
@@ -43,7 +44,7 @@ def request(
     remarks = [
         remark
         for turn in segment.turns[1:]
-        if (remark := _remark(turn, signals, settings)) and not _leaks(remark, added_lines, settings)
+        if (remark := _remark(turn, signals, settings)) and not leaks(remark, added_lines, settings["leak_line_characters"])
     ]
     if remarks:
         parts.append("Further requirements:\n\n" + "\n".join(f"- {' '.join(remark.split())}" for remark in remarks))
@@ -62,8 +63,11 @@ def _remark(turn: Row, signals: list[Row], settings: Mapping[str, Any]) -> str |
     return text if turn["kind"] == "steer" or own & set(settings["remark_categories"]) else None
 
 
-def _leaks(remark: str, added_lines: set[str], settings: Mapping[str, Any]) -> bool:
-    return any(len(line.strip()) >= settings["leak_line_characters"] and line.strip() in remark for line in added_lines)
+def leaks(text: str, added_lines: set[str], least: int) -> bool:
+    """Whether the text holds a line of at least `least` characters that only the solution has, however it is spaced."""
+    spaced = " ".join(text.split())
+    lines = (" ".join(line.split()) for line in added_lines)
+    return any(len(line) >= least and line in spaced for line in lines)
 
 
 def with_definition_of_done(words: str, done: str) -> str:

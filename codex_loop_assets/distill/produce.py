@@ -14,7 +14,7 @@ from codex_loop_assets.distill import repository
 from codex_loop_assets.distill.build import Built, build
 from codex_loop_assets.distill.candidate import NotDistillable, assemble, ending
 from codex_loop_assets.distill.later import solutions
-from codex_loop_assets.distill.llm_check import CheckWriter
+from codex_loop_assets.distill.model import Model
 from codex_loop_assets.distill.replay import ReplayError
 from codex_loop_assets.distill.segment import Row, Segment
 from codex_loop_assets.distill.start import NoStart, Redact, Start, hermetic, starting_diff, without_repository
@@ -24,7 +24,7 @@ from codex_loop_assets.distill.threads import Threads
 @dataclass(frozen=True)
 class Surroundings:
     """What distilling works with besides the segment: the tables, local repositories, registered Codex homes, the
-    codex-loop home, a scratch object store, and a writer of checks while a key is set."""
+    codex-loop home, a scratch object store, and a model while a key is set."""
 
     threads: Threads
     repositories: Mapping[str, Path]
@@ -33,7 +33,7 @@ class Surroundings:
     redact: Redact
     settings: Mapping[str, Any]
     store: repository.Store
-    writer: CheckWriter | None
+    model: Model | None
 
 
 def produce(cluster_id: str, segment: Segment, around: Surroundings, set_kind: str) -> Built:
@@ -58,7 +58,7 @@ def produce(cluster_id: str, segment: Segment, around: Surroundings, set_kind: s
             raise
         reason = f"the repository is not at hand, and the trace does not show all that was edited: {error}"
         raise NoStart(reason) from error
-    candidate = assemble(segment, start, end, signals, around.redact, settings, around.store, around.writer)
+    candidate = assemble(segment, start, end, signals, around.redact, settings, around.store, around.model)
     return build(cluster_id, candidate, session, calls, around.redact, set_kind, settings)
 
 

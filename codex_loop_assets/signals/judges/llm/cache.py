@@ -41,6 +41,15 @@ class AnswerCache:
         if not path.exists():
             write_whole(path, json.dumps(_entry(request, answered, at), ensure_ascii=False))
 
+    def text(self, request: Request) -> str | None:
+        """The answer that was kept as it came, for questions with a form of their own; None where there is none."""
+        path = self._path(request, ".text.json")
+        return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+    def put_text(self, request: Request, text: str) -> None:
+        """Keep an answer as it came."""
+        write_whole(self._path(request, ".text.json"), json.dumps(text, ensure_ascii=False))
+
     def unusable(self, request: Request) -> list[str]:
         """Why earlier answers to this request could not be used; empty when there were none."""
         path = self._path(request, ".unusable.json")
