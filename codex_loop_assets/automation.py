@@ -31,8 +31,8 @@ daily_job = dg.define_asset_job(
 )
 registry_job = dg.define_asset_job(
     "registry",
-    dg.AssetSelection.assets(*stages.REGISTRY, *stages.SUMMARIES),
-    description="Bring the cluster registry and the summaries over all days up to date.",
+    dg.AssetSelection.assets(*stages.RETENTION, *stages.REGISTRY, *stages.SUMMARIES),
+    description="Forget what is older than the retention, then bring the cluster registry and the summaries up to date.",
 )
 refresh_job = dg.define_asset_job(
     "cluster_refresh",
@@ -68,7 +68,7 @@ def daily_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def registry_schedule(context: dg.ScheduleEvaluationContext):
-    """At 03:30 UTC, after the day's clusters: the registry, scorecard, trends and site."""
+    """At 03:30 UTC, after the day's clusters: the retention, then the registry, scorecard, trends and site."""
     yield dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
 

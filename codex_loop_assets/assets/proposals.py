@@ -48,9 +48,9 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             drafter=drafter,
         )
         open_ones = frame.filter(frame["status"] == "open")
-        names = "\n".join(
-            f"- `{row['proposal_id']}` {row['name']} ({row['sample_count']} signals)"
-            for row in open_ones.iter_rows(named=True)
+        # Names and definitions are made of people's words, and what Dagster keeps cannot be forgotten.
+        listed = "\n".join(
+            f"- `{row['proposal_id']}` ({row['sample_count']} signals)" for row in open_ones.iter_rows(named=True)
         )
         store(
             context,
@@ -59,5 +59,5 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             day,
             frame,
             open_proposals=open_ones.height,
-            open=dg.MetadataValue.md(names or "none"),
+            open=dg.MetadataValue.md(listed or "none"),
         )

@@ -10,6 +10,7 @@ from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.tables import TABLES
 
 _DEPS = [
+    "retention",
     dg.AssetDep("clusters", partition_mapping=dg.AllPartitionMapping()),
     dg.AssetDep("cluster_members", partition_mapping=dg.AllPartitionMapping()),
 ]

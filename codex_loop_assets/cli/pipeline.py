@@ -11,7 +11,8 @@ from codex_loop_assets import clock
 from codex_loop_assets.cli import days as which
 from codex_loop_assets.cli.options import Problem, home_options, parse_day
 from codex_loop_assets.resources.homes import Home
-from codex_loop_assets.stages import CANON, DISCOVERY, INGEST, REGISTRY, REPORT, SIGNALS, SUMMARIES
+from codex_loop_assets.resources.retention import days_kept, due
+from codex_loop_assets.stages import CANON, DISCOVERY, INGEST, REGISTRY, REPORT, RETENTION, SIGNALS, SUMMARIES
 
 _codex_home = click.option(
     "--codex-home", multiple=True, type=click.Path(), help="Codex home to read (repeatable); remembered."
@@ -126,7 +127,11 @@ def run_daily(
 
     chosen = days or which.for_daily(home, since)
     materialise(home, [*INGEST, *CANON, *SIGNALS, *DISCOVERY], days=chosen, config=_reschema(reschema))
-    materialise(home, REGISTRY)
+    kept = days_kept(home)
+    old = len(due(home, kept))
+    materialise(home, [*RETENTION, *REGISTRY])
+    if kept:
+        console.print(f"Retention: {old} session(s) older than {kept} days forgotten.")
     if tasks:
         refresh_clusters(home)
     materialise(home, SUMMARIES)

@@ -18,7 +18,7 @@ from codex_loop_assets.cli.options import Problem, plain_errors
 from codex_loop_assets.distill.bundle import Bundle, BundleError, read_bundle, write_bundle
 from codex_loop_assets.resources import harbor
 from codex_loop_assets.resources.files import write_text
-from codex_loop_assets.resources.forget import forgotten_hashes, thread_hash
+from codex_loop_assets.resources.forgotten import forgotten_hashes, thread_hash
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.settings import section
 from codex_loop_assets.traces.homes import CodexHome
@@ -76,6 +76,7 @@ def distill(bundle: Path, output: Path, home_path: str | None, **options: Any) -
     from codex_loop_assets.distill import chosen
     from codex_loop_assets.distill.digest import task_digest
     from codex_loop_assets.distill.task import write
+    from codex_loop_assets.resources.task_model import open_task_model
 
     require_empty(output)
     home = Home.resolve(home_path)
@@ -87,7 +88,8 @@ def distill(bundle: Path, output: Path, home_path: str | None, **options: Any) -
         try:
             found = read_bundle(bundle)
             turns = _turns(found, options)
-            built = chosen.distil_chosen(found, turns, labels, repositories, place, settings, clock.now())
+            model = open_task_model(home) if home.exists else None
+            built = chosen.distil_chosen(found, turns, labels, repositories, place, settings, clock.now(), model=model)
         except (BundleError, chosen.NoTask) as error:
             raise Problem(str(error)) from error
     write(replace(built.task, directory=output.resolve().name), output.resolve().parent)

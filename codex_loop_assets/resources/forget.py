@@ -1,138 +1,93 @@
 """Forgetting: every place that could hold words of a thread loses them, and the thread is not read again.
 
-What is kept: a hash of the thread's id, so that its files, which stay where Codex left them, are passed over. What is not
-attempted: exports, and tickets already sent to another system.
+What belongs here: the order, and the places that are no table. What does not: clusters and what is made of them
+(`forget_clusters`), what is remembered (`forgotten`), how old a thread may get (`retention`). Not attempted: exports, and
+tickets already sent to another system.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import psutil
 from filelock import FileLock
 
-from codex_loop_assets.resources import reviews
+from codex_loop_assets.loop.report import day_page
+from codex_loop_assets.resources import forget_clusters, reviews
 from codex_loop_assets.resources.files import write_text
+from codex_loop_assets.resources.forgotten import remember
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.judges import model_judge
-from codex_loop_assets.resources.vectors import VectorStore
+from codex_loop_assets.resources.report_inputs import report_inputs
+from codex_loop_assets.resources.vectors import CENTROIDS, VectorStore
+from codex_loop_assets.tables import TABLES
 
-FORGOTTEN = "[forgotten]"
-
-
-def forgotten_hashes(home: Home) -> frozenset[str]:
-    """Hashes of the ids of forgotten threads."""
-    try:
-        return frozenset((home.root / "forgotten").read_text("utf-8").split())
-    except FileNotFoundError:
-        return frozenset()
-
-
-def thread_hash(thread_id: str) -> str:
-    """What is remembered of a forgotten thread."""
-    return hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def threads_before(home: Home, day: date) -> list[str]:
-    """Threads of partitions before the day, in order."""
-    days = [key for key in home.lake.keys("spines") if key < day.isoformat()]
-    return sorted(set(home.lake.read("spines", days)["thread_id"]))
+# Answers of a model about patterns, tickets and categories are kept by content, which no longer says whose it was.
+_ANSWERS_OF_MODELS = ("cluster_labels", "ticket_advice", "category_drafts")
 
 
 def forget_threads(home: Home, threads: Iterable[str]) -> dict[str, int]:
-    """Remove these threads; what was removed, by place. Run again after a kill, it completes the work."""
-    threads = set(threads)
+    """Remove these threads and their sub-agents; what was removed, by place. Run again after a kill, it completes the work."""
+    lake = home.lake
+    threads = _with_sub_agents(lake.read("sessions"), set(threads))
     removed: Counter[str] = Counter()
     # First, so that a sensor does not read them again while the rest is being removed.
-    _remember(home, threads)
-    lake = home.lake
+    remember(home, threads)
     signals = lake.read("detections").filter(pl.col("thread_id").is_in(threads))
     days = {key for key in lake.keys("spines") if lake.read("spines", key)["thread_id"].is_in(threads).any()}
-    clusters = _clusters_of(home, set(signals["signal_id"]), threads)
-    removed["vectors"] = VectorStore(home.vectors_path).remove({*signals["signal_id"], *threads})
-    removed["states of clusters"] = _blank_clusters(home, signals)
-    removed["decisions"] = _blank_decisions(home, _words_of(home, signals))
+    touched = forget_clusters.touched(home, signals, threads)
+    words = forget_clusters.words_of(home, signals)
+    vectors = VectorStore(home.vectors_path)
+    removed["vectors"] = vectors.remove({*signals["signal_id"], *threads})
+    vectors.blank(CENTROIDS, touched)
+    removed["decisions"] = _blank_decisions(home, words)
+    removed["states of clusters"] = forget_clusters.blank(home, signals, touched, words, threads)
     removed["review answers"] = reviews.forget(home, threads)
-    removed["cached answers"] = sum(_forget_answers(home, thread) for thread in threads)
-    removed["tasks and tickets"] = _drop_clusters(home, clusters)
-    removed["pages"] = _drop_pages(home, days, threads)
-    removed["Dagster runs"] = _drop_runs(days | clusters)
+    removed["cached answers"] = sum(_forget_answers(home, thread) for thread in threads) + _drop_answers(home)
+    removed["tasks and tickets"] = forget_clusters.drop_made_of(home, touched, threads)
+    removed["pages"] = _drop_pages(home, days, {*threads, *touched})
+    lake.write(
+        "trends", None, TABLES["trends"].empty()
+    )  # Rates by version and model; made anew with the next summaries.
+    removed["Dagster runs"] = _drop_runs(home, {*days, *touched})
     # The rows go last: they are how an interrupted forget finds what else to remove.
-    for thread in sorted(threads):
-        removed.update(lake.remove_thread(thread))
+    removed.update(lake.remove_threads(threads))
+    removed["leftovers of killed runs"] = _drop_leftovers(home)
+    _render_missing_pages(home)
     return {place: count for place, count in removed.items() if count}
 
 
+def _with_sub_agents(sessions: pl.DataFrame, threads: set[str]) -> set[str]:
+    """The threads and all that they started: a sub-agent's session repeats what it was asked."""
+    while True:
+        children = set(sessions.filter(pl.col("parent_thread_id").is_in(threads))["thread_id"])
+        if children <= threads:
+            return threads
+        threads = threads | children
+
+
 def _forget_answers(home: Home, thread: str) -> bool:
-    """Cached answers of the model, and questions in batches under way. Needs no key: nothing is asked."""
+    """Cached answers of the judge, and questions in batches under way. Needs no key: nothing is asked."""
     directory = home.cache / "llm_judge"
     return directory.is_dir() and bool(model_judge(home).forget(thread))
 
 
-def _remember(home: Home, threads: set[str]) -> None:
-    with FileLock(home.root / "locks" / "forgotten.lock"):
-        known = forgotten_hashes(home) | {thread_hash(thread) for thread in threads}
-        write_text(home.root / "forgotten", "\n".join(sorted(known)) + "\n")
-
-
-def _clusters_of(home: Home, signal_ids: set[str], threads: set[str]) -> set[str]:
-    members = home.lake.read("cluster_members").filter(pl.col("signal_id").is_in(signal_ids))["cluster_id"].drop_nulls()
-    distilled = home.lake.read("harbor_datasets").filter(pl.col("thread_id").is_in(threads))["cluster_id"]
-    return {*members, *distilled, *(f"adhoc-{signal_id}" for signal_id in signal_ids)}
-
-
-def _words_of(home: Home, signals: pl.DataFrame) -> set[str]:
-    """Texts of these signals as states, proposals and decisions repeat them: descriptions and quotations."""
-    words = set(signals["description"])
-    for evidence in signals["evidence"]:
-        words |= {item["quote"] for item in json.loads(evidence) if item.get("quote")}
-    return words
-
-
-def _blank_clusters(home: Home, signals: pl.DataFrame) -> int:
-    """Take the signals out of every state and their words out of descriptions, labels, examples and proposals."""
-    lake, ids, words, count = home.lake, set(signals["signal_id"]), _words_of(home, signals), 0
-    for day in lake.keys("cluster_members"):
-        members = lake.read("cluster_members", day)
-        kept = members.filter(~pl.col("signal_id").is_in(ids))
-        if kept.height == members.height:
-            continue
-        count += 1
-        touched = members.filter(pl.col("signal_id").is_in(ids))["cluster_id"].drop_nulls()
-        lake.write("cluster_members", day, kept)
-        lake.write("clusters", day, _blanked_states(lake.read("clusters", day), set(touched), ids, words))
-    for day in lake.keys("schema_proposals"):
-        frame = lake.read("schema_proposals", day)
-        blanked = frame.with_columns(
-            pl.col("positives", "hard_negatives").map_elements(lambda text: _without(text, ids), return_dtype=pl.String)
-        )
-        if not blanked.equals(frame):
-            lake.write("schema_proposals", day, blanked)
+def _drop_answers(home: Home) -> int:
+    count = 0
+    for name in _ANSWERS_OF_MODELS:
+        count += sum(1 for _ in (home.cache / name).glob("*.json"))
+        shutil.rmtree(home.cache / name, ignore_errors=True)
     return count
-
-
-def _blanked_states(frame: pl.DataFrame, touched: set[str], ids: set[str], words: set[str]) -> pl.DataFrame:
-    rows = frame.to_dicts()
-    for row in rows:
-        row["exemplar_ids"] = [key for key in row["exemplar_ids"] if key not in ids]
-        row["counterexample_ids"] = [key for key in row["counterexample_ids"] if key not in ids]
-        if row["description"] in words:
-            row["description"] = FORGOTTEN
-        if row["cluster_id"] in touched:
-            # The name and the terms are made of members' words; the next run names the cluster anew.
-            row |= {"label": FORGOTTEN, "terms": []}
-    return pl.DataFrame(rows, schema=frame.schema, orient="row")
-
-
-def _without(examples: str, ids: set[str]) -> str:
-    return json.dumps([item for item in json.loads(examples) if item.get("signal_id") not in ids], ensure_ascii=False)
 
 
 def _blank_decisions(home: Home, words: set[str]) -> int:
@@ -143,42 +98,23 @@ def _blank_decisions(home: Home, words: set[str]) -> int:
     with FileLock(path.with_name(path.name + ".lock")):
         entries = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
         for entry in entries:
-            for examples in ("positives", "hard_negatives"):
-                given = (entry.get("category") or {}).get(examples) or []
-                kept = [text for text in given if text not in words]
-                if len(kept) < len(given):
-                    entry["category"][examples] = kept
-                    count += 1
+            category = entry.get("category") or {}
+            for field, given in category.items():
+                if isinstance(given, list):
+                    category[field] = [text for text in given if not forget_clusters.holds(text, words)]
+                    count += len(given) - len(category[field])
         if count:
             write_text(path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
     return count
 
 
-def _drop_clusters(home: Home, clusters: set[str]) -> int:
-    """Datasets, tickets and their partitions; the next run makes them again from what is left."""
-    lake, count = home.lake, 0
-    for cluster in clusters:
-        for row in lake.read("tickets", cluster).iter_rows(named=True):
-            if row["path"]:
-                (home.root / row["path"]).unlink(missing_ok=True)
-        for folder in set(lake.read("harbor_datasets", cluster)["dataset_dir"].drop_nulls()):
-            shutil.rmtree(home.root / folder, ignore_errors=True)
-        for row in lake.read("task_validations", cluster)["job_dir"].drop_nulls().unique():
-            shutil.rmtree(home.root / row, ignore_errors=True)
-        for table in ("harbor_datasets", "task_validations", "tickets"):
-            if lake.has(table, cluster):
-                shutil.rmtree(lake.path(table, cluster).parent)
-                count += 1
-    return count
-
-
-def _drop_pages(home: Home, days: set[str], threads: set[str]) -> int:
-    """The pages of those days, any other day's page that names a thread (a cluster shows members of other days), and the
-    whole site: its overview pages quote from anywhere."""
+def _drop_pages(home: Home, days: set[str], names: set[str]) -> int:
+    """The pages of those days, any other day's page that names a thread or one of its clusters, and the whole site: its
+    overview pages quote from anywhere."""
     pages = [
         page
         for page in (home.root / "reports").glob("*.html")
-        if page.stem in days or any(thread in page.read_text("utf-8") for thread in threads)
+        if page.stem in days or any(name in page.read_text("utf-8") for name in names)
     ]
     for page in pages:
         page.unlink()
@@ -188,15 +124,47 @@ def _drop_pages(home: Home, days: set[str], threads: set[str]) -> int:
     return count
 
 
-def _drop_runs(partitions: set[str]) -> int:
-    """Dagster's runs over those days and clusters, with their logs and metadata."""
+def _render_missing_pages(home: Home) -> None:
+    """The days' pages again, from what is left."""
+    reports = home.lake.read("daily_report")
+    missing = [row["dt"].isoformat() for row in reports.to_dicts() if not (home.root / row["path"]).is_file()]
+    inputs = report_inputs(home, missing) if missing else None
+    for day in missing:
+        html, row = day_page(inputs, date.fromisoformat(day))
+        # The page last: a page that is missing is what a run after a kill looks for.
+        home.lake.write("daily_report", day, TABLES["daily_report"].frame([row]))
+        write_text(home.root / row["path"], html)
+
+
+def _drop_runs(home: Home, partitions: set[str]) -> int:
+    """Dagster's runs over those days and clusters with their logs, and failed runs: an error may quote what it failed on."""
     if not os.environ.get("DAGSTER_HOME"):
         return 0
     with dg.DagsterInstance.get() as instance:
-        doomed = [run for run in instance.get_runs() if run.is_finished and _touches(run.tags, partitions)]
+        doomed = [
+            run
+            for run in instance.get_runs()
+            if run.is_finished and (not run.is_success or _touches(run.tags, partitions))
+        ]
         for run in doomed:
             instance.delete_run(run.run_id)
-        return len(doomed)
+            instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+            shutil.rmtree(home.dagster_home / "storage" / run.run_id, ignore_errors=True)
+            for file in (home.dagster_home / "history" / "runs").glob(f"{run.run_id}.db*"):
+                file.unlink(missing_ok=True)
+    for database in (home.dagster_home / "history").rglob("*.db"):
+        _rewrite(database)
+    return len(doomed)
+
+
+def _rewrite(database: Path) -> None:
+    """Write a database anew: a deleted row's bytes stay in its free pages. One that a daemon holds is left to SQLite."""
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(database, timeout=5)) as connection,
+    ):
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _touches(tags: dict[str, str], partitions: set[str]) -> bool:
@@ -204,3 +172,14 @@ def _touches(tags: dict[str, str], partitions: set[str]) -> bool:
     if first and last:
         return any(first <= key <= last for key in partitions)
     return tags.get("dagster/partition") in partitions
+
+
+def _drop_leftovers(home: Home) -> int:
+    """Half-written files of processes that are gone."""
+    count = 0
+    for path in [*home.root.rglob(".*.tmp"), *home.root.rglob("*.part")]:
+        process = path.name.split(".")[-2]
+        if path.is_file() and not (process.isdigit() and psutil.pid_exists(int(process))):
+            path.unlink(missing_ok=True)
+            count += 1
+    return count

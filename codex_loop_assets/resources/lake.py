@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -121,15 +121,15 @@ class Lake:
         path = self.path(table, key)
         return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
-    def remove_thread(self, thread_id: str) -> dict[str, int]:
-        """Delete every row about a thread from every table that names threads; returns rows removed per table."""
+    def remove_threads(self, threads: Collection[str]) -> dict[str, int]:
+        """Delete every row about these threads from every table that names threads; returns rows removed per table."""
         removed = {}
         for table, definition in TABLES.items():
             if "thread_id" not in definition.schema:
                 continue
             for key in self.keys(table):
                 frame = self.read(table, key)
-                kept = frame.filter(pl.col("thread_id") != thread_id)
+                kept = frame.filter(~pl.col("thread_id").is_in(threads))
                 if kept.height < frame.height:
                     removed[table] = removed.get(table, 0) + frame.height - kept.height
                     self.write(table, key, kept)

@@ -62,5 +62,14 @@ def save(rows: pl.DataFrame, path: Path) -> None:
     path.write_text(rows.sort("candidate_id", "check", "attempt").write_ndjson(), "utf-8")
 
 
+def forget(home: Home, candidates: set[str]) -> None:
+    """Leave these candidates out of what was taken in."""
+    for path in _folder(home).glob("*.ndjson"):
+        rows = read(path)
+        kept = rows.filter(~pl.col("candidate_id").is_in(candidates))
+        if kept.height < rows.height:
+            save(kept, path)
+
+
 def _folder(home: Home) -> Path:
     return home.root / "harbor" / "proofs"

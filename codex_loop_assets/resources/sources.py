@@ -6,7 +6,7 @@ from datetime import UTC
 
 from codex_loop_assets import clock
 from codex_loop_assets.partitions import FIRST_DAY
-from codex_loop_assets.resources.forget import forgotten_hashes, thread_hash
+from codex_loop_assets.resources.forgotten import forgotten_hashes, thread_hash
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.traces.assign import Calendar, assign
 from codex_loop_assets.traces.discover import discover, locate

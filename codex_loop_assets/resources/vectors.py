@@ -146,16 +146,26 @@ class VectorStore:
         wanted = sorted(set(subjects))
         if not wanted:
             return 0
-        condition = "subject IN (" + ", ".join("'" + key.replace("'", "''") + "'" for key in wanted) + ")"
         removed = 0
         for name in self._table_names():
             with self._lock(name):
                 table = self._connect().open_table(name)
                 before = table.count_rows()
-                table.delete(condition)
+                table.delete(_subjects(wanted))
                 removed += before - table.count_rows()
                 table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
         return removed
+
+    def blank(self, collection: str, subjects: Iterable[str]) -> None:
+        """Empty the texts of these ids' rows in a collection, vectors and all else kept, and drop the versions that hold
+        them."""
+        wanted = sorted(set(subjects))
+        names = [name for name in self._table_names() if name.startswith(f"{collection}__")]
+        for name in names if wanted else []:
+            with self._lock(name):
+                table = self._connect().open_table(name)
+                table.update(where=_subjects(wanted), values={"text": ""})
+                table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
 
     def search(self, collection: str, space: str, vector: np.ndarray, limit: int = 10) -> list[tuple[str, float]]:
         """The nearest rows as (id, cosine), best first."""
@@ -309,6 +319,10 @@ def _rows(ids: list[str], subjects: list[str], day: date, texts: list[str], matr
         ],
         schema=_schema(dimension),
     )
+
+
+def _subjects(wanted: list[str]) -> str:
+    return "subject IN (" + ", ".join("'" + key.replace("'", "''") + "'" for key in wanted) + ")"
 
 
 def _select(table, columns: list[str], condition: str | None = None) -> pa.Table:

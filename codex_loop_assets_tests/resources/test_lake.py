@@ -133,7 +133,7 @@ def test_forgetting_a_thread_leaves_no_row_of_it_and_every_other_row(lake):
         for thread in ("keep", "drop")
     ]
     lake.write("judge_coverage", "2026-03-01", TABLES["judge_coverage"].frame(rows))
-    assert lake.remove_thread("drop") == {"judge_coverage": 1}
+    assert lake.remove_threads({"drop"}) == {"judge_coverage": 1}
     assert lake.read("judge_coverage")["thread_id"].to_list() == ["keep"]
 
 

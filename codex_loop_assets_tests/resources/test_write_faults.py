@@ -22,7 +22,8 @@ from codex_loop_assets.loop import append_log, life, ticket_log
 from codex_loop_assets.loop.sinks.delivery import Outgoing
 from codex_loop_assets.resources import outbox, proposals, reviews
 from codex_loop_assets.resources.files import replace_folder
-from codex_loop_assets.resources.forget import forget_threads, forgotten_hashes
+from codex_loop_assets.resources.forget import forget_threads
+from codex_loop_assets.resources.forgotten import forgotten_hashes
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.lake import SENTINEL, Lake
 from codex_loop_assets.resources.vectors import SIGNALS, VectorStore
@@ -99,7 +100,7 @@ SCENARIOS = {
     act.__name__: Scenario(act, stride)
     for act, stride in (
         (replace_partition, 1), (new_partition, 1), (new_catalogue, 1), (new_home, 45), (register, 1), (review, 1), (decide, 1),
-        (deliver, 1), (publish, 1), (forget, 7),
+        (deliver, 1), (publish, 1), (forget, 19),
     )
 }  # fmt: skip
 

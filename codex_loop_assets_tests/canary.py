@@ -1,0 +1,200 @@
+"""A session with a telling word in every kind of text field that Codex writes, as a rollout and as a spine.
+
+What belongs here: the session. What does not: where the word must not come out (the tests of outlets and of forgetting).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from codex_loop_assets_tests.traces.building import Spine, dumps
+
+FIELDS = (
+    "prompt", "answer", "reasoning", "argument", "justification", "output", "patch", "path", "cwd", "branch", "remote", "commit",
+    "error", "warning", "plan", "question", "header", "option", "server", "tool", "mcpargument", "mcpresult", "query", "summary",
+    "stdin", "shelled", "instructions", "model", "originator", "role", "lastmessage", "unknownevent", "rollbackmessage",
+    "reason", "amendment", "finding", "hint", "bridge", "steer", "diff", "unified",
+)  # fmt: skip
+
+
+def words(token: str) -> dict[str, str]:
+    """Field -> the token with the field's name, so that a leak says where it came from."""
+    return {field: f"{token}{field}" for field in FIELDS}
+
+
+def spine_session(codex: Path, thread: str, token: str, day: str = "2026-03-01") -> Path:
+    """A spine of one thread with a word in every field; a build that fails three times over, refusals, errors, a plan, a
+    compaction, a rollback, an undo, a review, sub-agents and tools of servers."""
+    w = words(token)
+    spine = Spine(thread)
+    seconds = _seconds(day)
+    git = {
+        "commit_hash": "a" * 40,
+        "branch": w["branch"],
+        "repository_url": f"https://git.example.org/{w['remote']}.git",
+    }
+    spine.meta(cwd=f"/home/ann/{w['cwd']}", timestamp=f"{day}T10:00:00.000Z", instructions=w["instructions"])
+    spine.event("", "session_configured", session_id=thread, model=w["model"], cwd=f"/home/ann/{w['cwd']}")
+    spine.add("artifact_ref", {"kind": "git_info", "repo_root": f"/home/ann/{w['cwd']}", "git": git})
+    spine.prompt("0", f"make the build of {w['prompt']} pass")
+    _tools(spine, w)
+    for turn, text in (
+        ("2", f"no, that is wrong: {w['steer']} is still broken, as before"),
+        ("4", f"still fails: {w['prompt']}"),
+    ):
+        spine.prompt(turn, text)
+        _failing_build(spine, turn, w)
+        spine.event(turn, "agent_message", message=f"I looked at {w['answer']}.")
+        spine.done(turn, f"Done with {w['lastmessage']}.")
+    _controls(spine, w)
+    for number, record in enumerate(spine.records):
+        record["timestamp"] = f"{day}T10:{number // 60 % 60:02d}:{number % 60:02d}.{number % 1000:03d}Z"
+    folder = spine.write(codex)
+    for path in folder.rglob("*"):
+        os.utime(path, (seconds, seconds))
+    return folder
+
+
+def _failing_build(spine: Spine, turn: str, w: dict[str, str]) -> None:
+    for attempt in range(2):
+        spine.shell(turn, f"call_{turn}_{attempt}", f"make {w['argument']}", 2, f"make: *** [{w['output']}] Error 1")
+
+
+def _tools(spine: Spine, w: dict[str, str]) -> None:
+    _failing_build(spine, "0", w)
+    spine.item(
+        "0", type="reasoning", summary=[{"type": "summary_text", "text": w["reasoning"]}], encrypted_content="gAAA"
+    )
+    spine.event("0", "agent_reasoning", text=w["reasoning"])
+    arguments = json.dumps({"command": f"git push {w['remote']}", "justification": w["justification"]})
+    for number in range(3):
+        call = f"call_push_{number}"
+        spine.item("0", type="function_call", name="shell_command", arguments=arguments, call_id=call)
+        spine.event("0", "exec_approval_request", call_id=call, turn_id="0", command=["bash", "-lc", f"git push {w['argument']}"],
+                    cwd=f"/home/ann/{w['cwd']}", reason=w["reason"], proposed_execpolicy_amendment=["git", w["amendment"]])  # fmt: skip
+        spine.submit(f"9{number}", "exec_approval", id="0", decision={"denied": {"rejection": w["reason"]}})
+        spine.item("0", type="function_call_output", call_id=call, output="exec command rejected by user")
+    patch = f"*** Begin Patch\n*** Add File: src/{w['path']}.py\n+{w['patch']}\n*** End Patch"
+    spine.item("0", type="custom_tool_call", name="apply_patch", input=patch, call_id="call_patch")
+    changes = {f"/home/ann/{w['cwd']}/src/{w['path']}.py": {"type": "add", "content": w["patch"]}}
+    spine.event("0", "patch_apply_begin", call_id="call_patch", turn_id="0", auto_approved=True, changes=changes)
+    spine.event(
+        "0",
+        "patch_apply_end",
+        call_id="call_patch",
+        turn_id="0",
+        stdout="",
+        stderr=w["error"],
+        success=False,
+        changes=changes,
+    )
+    spine.event("0", "turn_diff", unified_diff=f"--- a\n+++ b\n+{w['diff']}")
+    spine.event("0", "plan_update", explanation=w["plan"], plan=[{"step": w["plan"], "status": "in_progress"}])
+    question = {
+        "id": "q",
+        "header": w["header"],
+        "question": w["question"],
+        "options": [{"label": w["option"], "description": ""}],
+    }
+    spine.event("0", "request_user_input", call_id="call_ask", turn_id="0", questions=[question])
+    invocation = {"server": w["server"], "tool": w["tool"], "arguments": {"a": w["mcpargument"]}}
+    spine.event("0", "mcp_tool_call_begin", call_id="call_mcp", invocation=invocation)
+    spine.event("0", "mcp_tool_call_end", call_id="call_mcp", invocation=invocation, duration={"secs": 1, "nanos": 0},
+                result={"Err": w["mcpresult"]})  # fmt: skip
+    spine.event(
+        "0", "web_search_end", call_id="call_web", query=w["query"], action={"type": "search", "query": w["query"]}
+    )
+    spine.event("0", "terminal_interaction", call_id="call_0_0", process_id="1", stdin=w["stdin"])
+    spine.event("0", "error", message=f"stream failed: {w['error']}", codex_error_info="other")
+    spine.event("0", "stream_error", message=w["error"], codex_error_info=None, additional_details=w["error"])
+    spine.event("0", "warning", message=f"output truncated: {w['warning']}")
+    spine.event("0", f"event_{w['unknownevent']}", anything=w["unknownevent"])
+    spine.done("0", f"Done with {w['lastmessage']}.")
+
+
+def _controls(spine: Spine, w: dict[str, str]) -> None:
+    spine.submit("5", "run_user_shell_command", command=f"ls {w['shelled']}")
+    spine.event("5", "undo_started", message=w["rollbackmessage"])
+    spine.event("5", "undo_completed", success=True, message=w["rollbackmessage"])
+    history = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": w["summary"]}]}]
+    for _ in range(2):
+        spine.add("compaction_boundary", {"turn_id": "4", "kind": "local", "summary_message": w["summary"],
+                                          "pre_compaction_history": history, "post_compaction_history": history})  # fmt: skip
+    spine.submit("6", "review", review_request={"target": {"type": "custom", "instructions": w["instructions"]}})
+    spine.event(
+        "6",
+        "entered_review_mode",
+        target={"type": "custom", "instructions": w["instructions"]},
+        user_facing_hint=w["hint"],
+    )
+    finding = {"title": w["finding"], "body": w["finding"], "code_location": {"absolute_file_path": w["path"]}}
+    spine.event("6", "exited_review_mode", review_output={"findings": [finding], "overall_explanation": w["finding"]})
+    spine.event(
+        "6", "collab_agent_spawn_begin", call_id="call_spawn", sender_thread_id=spine.thread, prompt=w["bridge"]
+    )
+    spine.submit("7", "thread_rollback", num_turns=1)
+    spine.event("7", "thread_rolled_back", num_turns=1)
+
+
+def _seconds(day: str) -> float:
+    from datetime import UTC, datetime
+
+    return datetime.fromisoformat(f"{day}T11:00:00").replace(tzinfo=UTC).timestamp()
+
+
+def occurrences(root: Path, token: str) -> dict[str, set[str]]:
+    """File below `root` -> words with the token that it holds: as plain bytes, in Parquet, in Lance and in SQLite (free
+    pages included, because those are plain bytes)."""
+    found: dict[str, set[str]] = {}
+
+    def note(path: Path, text: str) -> None:
+        held = {text[at : at + 40] for at in _places(text, token)}
+        if held:
+            found.setdefault(path.relative_to(root).as_posix(), set()).update(held)
+
+    for path in root.rglob("*"):
+        if path.suffix == ".lance" and path.is_dir():
+            note(path, _lance_text(path))
+        elif path.is_file():
+            note(path, path.read_bytes().decode("latin-1"))
+            if path.suffix == ".parquet":
+                note(path, _parquet_text(path))
+            elif path.suffix in (".gz", ".zst"):
+                note(path, _unpacked(path))
+    return found
+
+
+def _places(text: str, token: str) -> list[int]:
+    import re
+
+    return [match.start() for match in re.finditer(re.escape(token), text)]
+
+
+def _parquet_text(path: Path) -> str:
+    import duckdb
+
+    rows = duckdb.sql(f"SELECT to_json(t) FROM read_parquet('{path}', hive_partitioning = false) t").fetchall()
+    return "\n".join(dumps(row[0]).decode() for row in rows)
+
+
+def _lance_text(path: Path) -> str:
+    """Texts of every version that can still be read."""
+    import lancedb
+
+    table = lancedb.connect(str(path.parent)).open_table(path.stem)
+    texts = []
+    for version in [entry["version"] for entry in table.list_versions()]:
+        table.checkout(version)
+        texts += table.to_arrow().select(["id", "subject", "text"]).to_pylist()
+    return "\n".join(str(row) for row in texts)
+
+
+def _unpacked(path: Path) -> str:
+    import gzip
+
+    import zstandard
+
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else zstandard.decompress(data)).decode("latin-1")
