@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import tomllib
@@ -21,6 +22,7 @@ from codex_loop_assets.distill.distil import distil_cluster
 from codex_loop_assets.settings import section
 from codex_loop_assets_tests.distill.worlds import CALC, CALC_FIXED, NOW, Session, calc_world, canon, members
 
+SHELLCHECK = Path(sys.executable).parent / "shellcheck"
 INSTRUCTIONS = {"FROM", "ENV", "RUN", "ADD", "WORKDIR", "COPY"}
 CANARY = Path(tempfile.gettempdir()) / "codex-loop-canary"
 
@@ -71,7 +73,7 @@ def calc(tmp_path_factory):
 
 
 @settings(
-    max_examples=15,
+    max_examples=25,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -116,11 +118,39 @@ def test_a_hostile_trace_never_leaves_its_place(calc, words, url, name, branch, 
     assert not CANARY.exists()
     assert rows.height == 1
     assert_sound(home)
+    assert_runs_only_what_was_run(home, stubs(folder))
     shutil.rmtree(home)
+
+
+def stubs(folder: Path) -> Path:
+    """A folder with programs that do nothing, under the names of those that a check or set-up may start."""
+    place = folder / "stubs"
+    place.mkdir(exist_ok=True)
+    for name in ("python3", "pip", "git"):
+        (place / name).write_text("#!/bin/sh\nexit 0\n")
+        (place / name).chmod(0o755)
+    return place
+
+
+def assert_runs_only_what_was_run(home: Path, programs: Path) -> None:
+    """The scripts that hold words of the trace are run with harmless programs: nothing else of the trace may run with them."""
+    workspace = home / "workspace"
+    workspace.mkdir()
+    workdir = section("distill")["workdir"]
+    for script in [*home.rglob("check.sh"), *home.rglob("setup.sh")]:
+        text = script.read_text().replace(f"cd {workdir}", f"cd {shlex.quote(str(workspace))}")
+        environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(workspace)}
+        subprocess.run(["bash", "-c", text], env=environment, cwd=workspace, capture_output=True, timeout=60, check=False)
+        assert not CANARY.exists(), text
 
 
 def assert_sound(home: Path) -> None:
     """Every file below the home parses as what it is, and none points outside."""
+    scripts = [str(path) for path in home.rglob("*.sh")]
+    if scripts:
+        # Severity error: what ShellCheck cannot parse, and what cannot do what it looks like.
+        done = subprocess.run([SHELLCHECK, "--severity=error", "--norc", *scripts], capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout.decode()
     for path in home.rglob("*"):
         assert path.resolve().is_relative_to(home.resolve()) and not path.is_symlink()
         if path.is_dir() or "cache" in path.relative_to(home).parts:
