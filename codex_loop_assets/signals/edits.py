@@ -16,7 +16,9 @@ from typing import Any
 import polars as pl
 
 from codex_loop_assets.signals.model import CanonTables
+from codex_loop_assets.signals.reading import with_request
 
+_PLACE = ("thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "occurred_at")
 _FILE_HEADER = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$")
 # Braces, blank lines and the like come and go without meaning.
 _MEANINGFUL = re.compile(r"\w.*\w.*\w")
@@ -33,14 +35,18 @@ class FileEdit:
 
 
 def repeated_patches(canon: CanonTables, minimum: int) -> pl.DataFrame:
-    """Applied patches of the agent, in order, that touch a file patched at least `minimum` times in their turn."""
-    turn = ["thread_id", "run", "turn_id"]
-    applied = canon.tool_calls.filter(
-        (pl.col("name") == "apply_patch") & pl.col("success").fill_null(False) & (pl.col("actor") != "user")
-    ).select(*turn, "call_id", "seq_start", "seq_end", "occurred_at", "paths", "changes", "arguments")
-    touched = applied.select(*turn, "paths").explode("paths").group_by(*turn, "paths").len()
-    busy = touched.filter(pl.col("len") >= minimum).select(turn).unique()
-    return applied.join(busy, on=turn, how="semi", nulls_equal=True).drop("paths").sort("thread_id", "run", "seq_start")
+    """Applied patches of the agent, in order, that touch a file patched at least `minimum` times for one request, with
+    the request (see `with_request`)."""
+    is_applied = (pl.col("name") == "apply_patch") & pl.col("success").fill_null(False) & (pl.col("actor") != "user")
+    numbered = canon.tool_calls.lazy().with_row_index("row").filter(is_applied)
+    applied = numbered.select("row", *_PLACE, "paths").collect().sort("thread_id", "run", "seq_start")
+    placed = with_request(canon, applied, "seq_start")
+    files = ("thread_id", "run", "request_seq", "paths")
+    touched = placed.lazy().select("row", *files).explode("paths")
+    often = touched.filter(pl.len().over(files) >= minimum).select(pl.col("row").unique()).collect()
+    busy = placed.drop("paths").filter(pl.col("row").is_in(often["row"].implode()))
+    # The patches themselves last, and only these: a day's patches are a good part of its text.
+    return pl.concat([busy, canon.tool_calls.select("changes", "arguments")[busy["row"]]], how="horizontal").drop("row")
 
 
 def edits_by_file(patches: list[dict[str, Any]]) -> dict[str, list[FileEdit]]:
@@ -99,6 +105,7 @@ def _side(lines: list[str], sign: str) -> tuple[str, ...]:
 
 
 def _meaningful(lines: list[str]) -> tuple[str, ...]:
-    stripped = (line.strip() for line in lines)
     # Most lines start with a word, which the pattern would take longer to see.
-    return tuple(line for line in stripped if (len(line) > 2 and line[:3].isalnum()) or _MEANINGFUL.search(line))
+    return tuple(
+        [line for line in map(str.strip, lines) if (line[:3].isalnum() and line[2:]) or _MEANINGFUL.search(line)]
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from codex_loop_assets.signals.edits import FileEdit, edits_by_file, repeated_patches
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.quoting import during, show
-from codex_loop_assets.signals.reading import groups, with_request
+from codex_loop_assets.signals.reading import groups
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -29,7 +29,7 @@ from codex_loop_assets.signals.rules.rule import rule
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     patches = repeated_patches(canon, thresholds["minimum_reversals"] + 1)
     moments = []
-    for rows in groups(with_request(canon, patches, "seq_start"), "thread_id", "run", "request_seq"):
+    for rows in groups(patches, "thread_id", "run", "request_seq"):
         for path, edits in edits_by_file(rows).items():
             swaps = _longest_to_and_fro(edits)
             if len(swaps) > thresholds["minimum_reversals"]:

@@ -9,7 +9,7 @@ from typing import Any
 from codex_loop_assets.signals.edits import FileEdit, edits_by_file, repeated_patches
 from codex_loop_assets.signals.model import CanonTables, Evidence, Moment
 from codex_loop_assets.signals.quoting import during
-from codex_loop_assets.signals.reading import groups, with_request
+from codex_loop_assets.signals.reading import groups
 from codex_loop_assets.signals.rules.rule import rule
 
 
@@ -30,7 +30,7 @@ from codex_loop_assets.signals.rules.rule import rule
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     patches = repeated_patches(canon, thresholds["minimum_edits"])
     moments = []
-    for rows in groups(with_request(canon, patches, "seq_start"), "thread_id", "run", "request_seq"):
+    for rows in groups(patches, "thread_id", "run", "request_seq"):
         for path, edits in edits_by_file(rows).items():
             reworked = _reworks(edits)
             enough = len(edits) >= thresholds["minimum_edits"] and reworked >= thresholds["minimum_reworks"]
