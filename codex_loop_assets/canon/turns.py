@@ -34,7 +34,7 @@ def from_timeline(line: Timeline, calls: pl.DataFrame) -> pl.DataFrame:
         .join(_course(inside), on=_TURN, how="left")
         .join(line.contexts, on=_TURN, how="left")
         .join(_call_counts(calls), on=_TURN, how="left")
-        .join(usage.increases(inside).group_by(_TURN).agg(pl.col("total_tokens").sum()), on=_TURN, how="left")
+        .join(usage.increases(line.events).group_by(_TURN).agg(pl.col("total_tokens").sum()), on=_TURN, how="left")
         .join(human_threads(line), on="thread", how="left")
         .sort(_TURN)
     )

@@ -1,7 +1,8 @@
 """Token usage by difference of running totals.
 
 Codex's totals repeat (rate-limit refreshes), start again (a new process, a forked thread), and the figure for the
-last request is an estimate after a compaction; so usage is the sum of increases, and a decrease is a new start.
+last request is an estimate after a compaction; so usage is the sum of increases, and a decrease is a new start. A fork counts
+on from its parent's totals, which are none of its own use.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def increases(events: pl.DataFrame) -> pl.DataFrame:
         "run",
         "turn",
         "ordinal",
+        pl.col("detail").fill_null("").str.contains('"inherited":true', literal=True).alias("inherited"),
         *(
             pl.col("tokens").str.extract(rf'"{name}":\s?(\d+)').cast(pl.Int64, strict=False).alias(name)
             for name in FIELDS
@@ -26,7 +28,9 @@ def increases(events: pl.DataFrame) -> pl.DataFrame:
     )
     restarted = pl.col("total_tokens") < pl.col("total_tokens").shift(1).over("thread")
     return counts.with_columns(
-        pl.when(restarted)
+        pl.when("inherited")
+        .then(0)
+        .when(restarted)
         .then(pl.col(name))
         .otherwise(pl.col(name) - pl.col(name).shift(1, fill_value=0).over("thread"))
         .clip(0)

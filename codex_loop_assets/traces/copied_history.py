@@ -23,6 +23,7 @@ class CopiedHistory:
         self._forked = False
         self._previous: datetime | None = None
         self._number = 0
+        self._own_from: int | None = None
         self.over = False
         self.parent: str | None = None
 
@@ -35,6 +36,10 @@ class CopiedHistory:
         if self._number == 1:
             self._begin(meta)
             return False
+        if self._own_from is not None:
+            ordinal = record.get("ordinal")
+            self.over = type(ordinal) is not int or ordinal >= self._own_from
+            return not self.over
         if self._number == 2 and not self._starts_copy(record, meta):
             self.over = True
             return False
@@ -54,6 +59,9 @@ class CopiedHistory:
         # A paginated fork names its base and copies nothing.
         self.over = bool(meta.get("history_base"))
         self._forked = bool(meta.get("forked_from_id"))
+        # A sub-agent that was given its parent's history says where its own begins.
+        start = meta.get("subagent_history_start_ordinal")
+        self._own_from = start if type(start) is int else None
 
     def _starts_copy(self, record: dict, meta: object) -> bool:
         if type(meta) is dict:

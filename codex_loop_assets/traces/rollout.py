@@ -48,6 +48,7 @@ class RolloutReader:
         self._turns_inferred = 0
         self._turn_ids_written = False
         self._totals: Any = None
+        self._copied_totals: tuple[int, int, int, dict] | None = None
         self._raw_totals = self._raw_context = b""
         self._files: dict[str, tuple[int, int]] = {}
 
@@ -169,10 +170,13 @@ class RolloutReader:
             else:
                 tally.skipped["blank"] += 1
             return
-        if not self._copied.over and self._copied.covers(record):
-            tally.skipped["copied_history"] += 1
-            self._name_parent()
-            return
+        if not self._copied.over:
+            if self._copied.covers(record):
+                tally.skipped["copied_history"] += 1
+                self._name_parent()
+                self._copied_totals = (number, offset, len(data), record) if _is_totals(record) else self._copied_totals
+                return
+            self._inherit_totals()
         payload, kind, timestamp = record.get("payload"), record.get("type"), record.get("timestamp")
         if type(timestamp) is not str:
             timestamp = timestamp_text(timestamp)
@@ -199,6 +203,15 @@ class RolloutReader:
             return
         *place, detail = rows[-1]
         rows[-1] = (*place, merged_json(detail, {"forked_from_id": parent}))
+
+    def _inherit_totals(self) -> None:
+        """A fork counts its tokens on from its parent's totals: the copy's last ones are kept as where it began."""
+        copied, self._copied_totals = self._copied_totals, None
+        found = self._event(copied[3]["payload"]) if copied else None
+        if copied and type(found) is not str:
+            number, offset, size, record = copied
+            found = (*found[:DETAIL], merged_json(found[DETAIL], {"inherited": True}))
+            self._store(number, offset, size, timestamp_text(record.get("timestamp")), found, "token_count")
 
     def _shaped(self, kind: str, payload: Any, record: dict) -> Content | str:
         era = "E" if "ordinal" in record else "C"
@@ -306,6 +319,11 @@ _QUICK_KINDS = {
     **{b'"type":"' + delta.encode(): RolloutReader._quick_delta for delta in quick.DELTAS},
 }
 """How a payload opens (up to the quote that ends its tag, or its first key) -> how its line is read without decoding."""
+
+
+def _is_totals(record: dict) -> bool:
+    payload = record.get("payload")
+    return type(payload) is dict and payload.get("type") == "token_count" and record.get("type") == "event_msg"
 
 
 def first_record(path: str, settings: ReadSettings) -> dict:

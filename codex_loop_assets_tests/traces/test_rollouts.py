@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 import zstandard
 
+from codex_loop_assets import canon
 from codex_loop_assets.traces.settings import read_settings
 from codex_loop_assets_tests.traces.building import (
     OTHER,
@@ -259,6 +260,32 @@ def test_a_spawned_agents_first_turn_is_its_own_though_it_follows_the_copy_at_on
     own = [line(0.4, "event_msg", {"type": "task_started", "turn_id": own_turn}), *prompt(0.41, "child work")]
     write_rollout(rollout_path(tmp_path), [line(0, "session_meta", meta(forked_from_id=OTHER)), *copied, *own])
     assert ingest(tmp_path).events["text"].drop_nulls().to_list() == ["child work"]
+
+
+def test_a_fork_counts_its_tokens_from_where_its_parent_stood(tmp_path):
+    copied = [
+        line(6, "session_meta", meta(OTHER)),
+        *prompt(6.01, "parent work"),
+        tokens(6.02, 4000),
+        tokens(6.03, 5000),
+    ]
+    own = [*prompt(30, "fork work"), tokens(30.5, 5000), tokens(31, 5300), *answer(32, "Done.")]
+    write_rollout(rollout_path(tmp_path), [line(0, "session_meta", meta(forked_from_id=OTHER)), *copied, *own])
+    found = ingest(tmp_path)
+    assert canon.turns.build(found.events, found.spines)["total_tokens"].to_list() == [300]
+    assert json.loads(found.spines["skipped"][0])["copied_history"] == len(copied)
+
+
+def test_a_sub_agent_that_was_given_a_history_says_where_its_own_begins(tmp_path):
+    lines = [
+        line(0, "session_meta", meta(subagent_history_start_ordinal=3)),
+        *prompt(0.01, "parent work"),
+        *prompt(0.02, "own work"),
+    ]
+    write_rollout(rollout_path(tmp_path), [{**entry, "ordinal": number} for number, entry in enumerate(lines)])
+    found = ingest(tmp_path)
+    assert found.events["text"].drop_nulls().to_list() == ["own work"]
+    assert json.loads(found.spines["skipped"][0]) == {"copied_history": 2}
 
 
 def test_a_copys_parent_is_named_by_its_own_metadata_where_the_fork_does_not_say(tmp_path):
