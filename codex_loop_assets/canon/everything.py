@@ -28,4 +28,4 @@ def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | 
     line = timeline(events, settings)
     calls = tool_calls.joined(line)
     turn_rows, call_rows = turns.from_timeline(line, calls), tool_calls.from_joined(calls)
-    return Canonical(turn_rows, call_rows, sessions.build(events, spines, turn_rows, call_rows, settings))
+    return Canonical(turn_rows, call_rows, sessions.from_timeline(line, spines, turn_rows, call_rows))

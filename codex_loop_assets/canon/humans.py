@@ -14,19 +14,6 @@ from codex_loop_assets.canon.settings import CanonSettings
 from codex_loop_assets.canon.timeline import Timeline
 
 
-def metadata(events: pl.DataFrame) -> pl.DataFrame:
-    """Per thread, from its first session_meta: who wrote it (`originator`, `session_source`, ...)."""
-    fields = ("originator", "source", "thread_source", "parent_thread_id", "agent_role")
-    meta = (
-        events.filter(pl.col("kind") == "session_meta")
-        .group_by("thread", maintain_order=True)
-        .agg(pl.col("detail").first())
-    )
-    return meta.select("thread", *(pl.col("detail").str.json_path_match(f"$.{f}").alias(f) for f in fields)).rename(
-        {"source": "session_source"}
-    )
-
-
 def is_subagent() -> pl.Expr:
     """Whether a thread was started by an agent."""
     by_source = pl.col("session_source").str.starts_with("subagent") | pl.col("session_source").str.starts_with(
@@ -46,6 +33,6 @@ def human_threads(line: Timeline) -> pl.DataFrame:
     """(thread, human) for every thread with a prompt."""
     asked = line.prompts.group_by("thread").agg(pl.col("turn_kind").is_in(("prompt", "steer")).sum().alias("asked"))
     scripted = is_automation(line.settings) & (pl.col("asked") <= line.settings.automation_prompts_at_most)
-    return asked.join(metadata(line.events), on="thread", how="left").select(
+    return asked.join(line.metadata, on="thread", how="left").select(
         "thread", (~is_subagent() & ~scripted).alias("human")
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from codex_loop_assets.canon import context, lineage, usage
-from codex_loop_assets.canon.humans import is_automation, is_subagent, metadata
+from codex_loop_assets.canon import lineage, usage
+from codex_loop_assets.canon.humans import is_automation, is_subagent
 from codex_loop_assets.canon.kinds import COMPACTION
-from codex_loop_assets.canon.settings import CanonSettings, canon_settings
-from codex_loop_assets.canon.timeline import in_reading_order
+from codex_loop_assets.canon.settings import CanonSettings
+from codex_loop_assets.canon.timeline import Timeline, timeline
 from codex_loop_assets.tables import SESSIONS
 
 
@@ -22,28 +22,30 @@ def build(
     """The day's `sessions`: every thread that has events."""
     if events.is_empty():
         return SESSIONS.empty()
-    settings = settings or canon_settings()
-    events = in_reading_order(events).with_columns(pl.lit(None, pl.Int32).alias("turn"))
+    return from_timeline(timeline(events, settings), spines, turns, tool_calls)
+
+
+def from_timeline(line: Timeline, spines: pl.DataFrame, turns: pl.DataFrame, tool_calls: pl.DataFrame) -> pl.DataFrame:
+    """The same from what has been computed already."""
+    events = line.events
     names = events.group_by("thread", maintain_order=True).agg(pl.col("thread_id").first())
     frame = (
-        names.join(_metadata(events), on="thread", how="left")
+        names.join(_metadata(line), on="thread", how="left")
         .join(_observed(events), on="thread", how="left")
-        .join(usage.increases(events).group_by("thread").agg(pl.col(*usage.FIELDS).sum()), on="thread", how="left")
+        .join(line.usage.group_by("thread").agg(pl.col(*usage.FIELDS).sum()), on="thread", how="left")
         .join(_turn_totals(turns), on="thread_id", how="left")
         .join(_call_totals(tool_calls), on="thread_id", how="left")
         .join(_ledger(spines), on="thread_id", how="left")
         .join(lineage.parents(events), left_on="thread_id", right_on="child_id", how="left")
     )
-    return SESSIONS.conform(_finished(frame, settings).select(SESSIONS.schema.keys()))
+    return SESSIONS.conform(_finished(frame, line.settings).select(SESSIONS.schema.keys()))
 
 
-def _metadata(events: pl.DataFrame) -> pl.DataFrame:
+def _metadata(line: Timeline) -> pl.DataFrame:
     """From the first session_meta, completed by session_configured and git artifacts."""
-    first = (
-        events.filter(pl.col("kind") == "session_meta")
-        .group_by("thread", maintain_order=True)
-        .agg(pl.col("detail", "cwd").first())
-    )
+    events = line.events
+    metas = events.lazy().filter(pl.col("kind") == "session_meta").select("thread", "detail", "cwd")
+    first = metas.unique("thread", keep="first", maintain_order=True).collect()
     path = {
         "forked_from_id": "$.forked_from_id", "cli_version": "$.cli_version", "model_provider": "$.model_provider",
         "meta_commit": "$.git.commit_hash", "meta_branch": "$.git.branch", "meta_url": "$.git.repository_url",
@@ -67,15 +69,13 @@ def _metadata(events: pl.DataFrame) -> pl.DataFrame:
         pl.col("base_sha").last(ignore_nulls=True),
         pl.col("diff_path").last(ignore_nulls=True),
     )
-    stated = (
-        context.stated(events)
-        .group_by("thread", maintain_order=True)
-        .agg(pl.col("model").first(ignore_nulls=True), pl.col("cwd").first(ignore_nulls=True).alias("stated_cwd"))
+    stated = line.stated.group_by("thread", maintain_order=True).agg(
+        pl.col("model").first(ignore_nulls=True), pl.col("cwd").first(ignore_nulls=True).alias("stated_cwd")
     )
     return (
         stated.join(meta, on="thread", how="left")
         .join(git, on="thread", how="left")
-        .join(metadata(events), on="thread", how="left")
+        .join(line.metadata, on="thread", how="left")
     )
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import polars as pl
 
-from codex_loop_assets.canon import context, prompts
+from codex_loop_assets.canon import context, prompts, usage
 from codex_loop_assets.canon.settings import CanonSettings, canon_settings
 
 _KEY = ("thread", "run", "turn_id")
@@ -23,9 +23,28 @@ class Timeline:
     settings: CanonSettings
 
     @cached_property
+    def stated(self) -> pl.DataFrame:
+        """See `context.stated`."""
+        return context.stated(self.events)
+
+    @cached_property
     def contexts(self) -> pl.DataFrame:
         """See `context.per_turn`."""
-        return context.per_turn(self.events)
+        return context.per_turn(self.events, self.stated)
+
+    @cached_property
+    def usage(self) -> pl.DataFrame:
+        """See `usage.increases`."""
+        return usage.increases(self.events)
+
+    @cached_property
+    def metadata(self) -> pl.DataFrame:
+        """Per thread, from its first session_meta: who wrote it (`originator`, `session_source`, ...)."""
+        fields = ("originator", "source", "thread_source", "parent_thread_id", "agent_role")
+        metas = self.events.lazy().filter(pl.col("kind") == "session_meta").select("thread", "detail")
+        first = metas.unique("thread", keep="first", maintain_order=True).collect()
+        columns = (pl.col("detail").str.json_path_match(f"$.{name}").alias(name) for name in fields)
+        return first.select("thread", *columns).rename({"source": "session_source"})
 
 
 def timeline(events: pl.DataFrame, settings: CanonSettings | None = None) -> Timeline:

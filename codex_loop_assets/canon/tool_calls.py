@@ -9,7 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from codex_loop_assets.canon import approvals, kinds
-from codex_loop_assets.canon.humans import is_subagent, metadata
+from codex_loop_assets.canon.humans import is_subagent
 from codex_loop_assets.canon.settings import CanonSettings
 from codex_loop_assets.canon.timeline import Timeline, timeline
 from codex_loop_assets.tables import TOOL_CALLS
@@ -39,7 +39,7 @@ def joined(line: Timeline) -> pl.DataFrame:
     calls = _with_approvals(calls, records, line.events)
     calls = _with_late_exits(calls)
     calls = calls.join(_turn_ends(line.events), on=("thread", "turn"), how="left").join(
-        metadata(line.events).select("thread", is_subagent().alias("in_subagent")), on="thread", how="left"
+        line.metadata.select("thread", is_subagent().alias("in_subagent")), on="thread", how="left"
     )
     turn_cwd = line.contexts.select("thread", "turn", pl.col("cwd").alias("turn_cwd"))
     calls = calls.join(turn_cwd, on=("thread", "turn"), how="left")

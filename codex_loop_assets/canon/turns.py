@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from codex_loop_assets.canon import tool_calls, usage
+from codex_loop_assets.canon import tool_calls
 from codex_loop_assets.canon.humans import human_threads
 from codex_loop_assets.canon.kinds import ASSISTANT_WORDS, COMPACTION
 from codex_loop_assets.canon.rollbacks import with_rollbacks
@@ -34,7 +34,7 @@ def from_timeline(line: Timeline, calls: pl.DataFrame) -> pl.DataFrame:
         .join(_course(inside), on=_TURN, how="left")
         .join(line.contexts, on=_TURN, how="left")
         .join(_call_counts(calls), on=_TURN, how="left")
-        .join(usage.increases(line.events).group_by(_TURN).agg(pl.col("total_tokens").sum()), on=_TURN, how="left")
+        .join(line.usage.group_by(_TURN).agg(pl.col("total_tokens").sum()), on=_TURN, how="left")
         .join(human_threads(line), on="thread", how="left")
         .sort(_TURN)
     )
