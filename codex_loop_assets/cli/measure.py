@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Runner:
     model: str | None
     attempts: int
     arm: str
+    arguments: tuple[str, ...] = ()
 
     def run(self, home: Home, cluster_id: str, dataset: Path, unvalidated: bool) -> str:
         """Run the tasks of a folder, or go on with such a job that was cut off; the job's name. Raises Problem."""
@@ -47,9 +48,7 @@ class Runner:
             if unvalidated:
                 jobs.allow_unvalidated(home, cluster_id, name)
             try:
-                self.harbor.run(
-                    *self._arguments(home, cluster_id, dataset, name), **self._options(home), timeout_s=None
-                )
+                self.harbor.run(*self._place(home, cluster_id, dataset, name), **self._options(home), timeout_s=None)
             except harbor.HarborError as error:
                 raise Problem(f"{error}. The same command goes on with the job {name}") from error
         return name
@@ -57,7 +56,7 @@ class Runner:
     def configuration(self, home: Home, cluster_id: str, dataset: Path) -> str:
         """The configuration of the job that `run` would run now."""
         name = self._job_name(home, cluster_id, dataset)
-        return self.harbor.configuration(*self._arguments(home, cluster_id, dataset, name), **self._options(home))
+        return self.harbor.configuration(*self._place(home, cluster_id, dataset, name), **self._options(home))
 
     def _job_name(self, home: Home, cluster_id: str, dataset: Path) -> str:
         digests = sorted(task_digest(path.parent) for path in dataset.glob("*/task.toml"))
@@ -65,11 +64,12 @@ class Runner:
         shape = json.dumps([str(dataset.resolve()), digests, self.arm, options], sort_keys=True)
         return jobs.next_name(home, cluster_id, self.agent, self.model, shape)
 
-    def _arguments(self, home: Home, cluster_id: str, dataset: Path, name: str) -> tuple[Path, str, Path, str]:
+    def _place(self, home: Home, cluster_id: str, dataset: Path, name: str) -> tuple[Path, str, Path, str]:
         return dataset, self.agent, jobs.jobs_folder(home, cluster_id), name
 
     def _options(self, home: Home) -> dict[str, Any]:
-        extra = ["--model", self.model] if self.model else []
+        extra = [*(("--model", self.model) if self.model else ())]
+        extra += [word for argument in self.arguments for word in ("--ak", argument)]
         return {"attempts": self.attempts, "concurrency": home.section("measure")["run"]["concurrency"], "extra": extra}
 
 
@@ -79,6 +79,9 @@ class Runner:
 )
 @click.option("--agent", required=True, help="Harbor agent: codex, oracle, nop, or module:Class.")
 @click.option("--model", help="Model, as Harbor takes it.")
+@click.option(
+    "--ak", "arguments", multiple=True, metavar="KEY=VALUE", help="Argument of the agent, as Harbor takes it."
+)
 @click.option("-k", "attempts", default=3, show_default=True, type=click.IntRange(min=1), help="Trials per task.")
 @click.option("--arm", help="Name of what is measured (default: agent/model; with --baseline: and the job).")
 @click.option(
@@ -100,6 +103,7 @@ def measure(
     dataset: Path,
     agent: str,
     model: str | None,
+    arguments: tuple[str, ...],
     attempts: int,
     arm: str | None,
     baseline: Path | None,
@@ -117,7 +121,7 @@ def measure(
     if found is None:
         raise Problem(harbor.HOW_TO_INSTALL)
     cluster_id = cluster_of(home, dataset)
-    runner = Runner(found, agent, model, attempts, arm or arm_name(agent, model))
+    runner = Runner(found, agent, model, attempts, arm or arm_name(agent, model), arguments)
     if print_config:
         click.echo(runner.configuration(home, cluster_id, dataset))
         return
@@ -171,7 +175,7 @@ def _against(home: Home, cluster_id: str, baseline: Path, runner: Runner, named:
         return runner
     taken = set(home.lake.read("eval_runs", cluster_id)["arm"]) | {arm}
     number = next(number for number in range(2, len(taken) + 3) if f"{runner.arm} #{number}" not in taken)
-    return Runner(runner.harbor, runner.agent, runner.model, runner.attempts, f"{runner.arm} #{number}")
+    return replace(runner, arm=f"{runner.arm} #{number}")
 
 
 def _run_sets(home: Home, cluster_id: str, runner: Runner) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,9 +88,20 @@ def setup_commands(calls: Iterable[Mapping[str, Any]], tree: Tree, settings: Map
         found = [
             line
             for name, line in settings["setup"]["from_manifest"].items()
-            if name in tree and tree[name].data.strip()
+            if name in tree and _asks_for_something(name, tree[name].data)
         ]
     return tuple(dict.fromkeys(found))
+
+
+def _asks_for_something(manifest: str, data: bytes) -> bool:
+    """Whether a manifest names anything to install; a pyproject.toml may hold settings of tools only."""
+    if manifest != "pyproject.toml":
+        return bool(data.strip())
+    try:
+        project = tomllib.loads(data.decode("utf-8")).get("project")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
+    return isinstance(project, dict) and bool(project.get("dependencies"))
 
 
 def _setup_line(command: str, settings: Mapping[str, Any]) -> str | None:

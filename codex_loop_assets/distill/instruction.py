@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from codex_loop_assets.distill.segment import Row, Segment
+from codex_loop_assets.distill.words import words
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]|[\ud800-\udfff]")
-_WORD = re.compile(r"\w+")
 
 
 class NoInstruction(ValueError):
@@ -38,13 +38,14 @@ def request(
     says stays: the user knew it, and asked for it.
     """
     opening = plain(segment.turns[0]["user_message"]).strip()
-    if len(_WORD.findall(opening)) < settings["minimum_words"]:
+    if len(words(opening)) < settings["minimum_words"]:
         raise NoInstruction("the request has too few words")
     parts = [opening]
     remarks = [
         remark
         for turn in segment.turns[1:]
-        if (remark := _remark(turn, signals, settings)) and not leaks(remark, added_lines, settings["leak_line_characters"])
+        if (remark := _remark(turn, signals, settings))
+        and not leaks(remark, added_lines, settings["leak_line_characters"])
     ]
     if remarks:
         parts.append("Further requirements:\n\n" + "\n".join(f"- {' '.join(remark.split())}" for remark in remarks))
@@ -53,7 +54,7 @@ def request(
 
 def _remark(turn: Row, signals: list[Row], settings: Mapping[str, Any]) -> str | None:
     text = plain(turn["user_message"]).strip()
-    if turn["kind"] not in ("prompt", "steer") or len(_WORD.findall(text)) < settings["minimum_remark_words"]:
+    if turn["kind"] not in ("prompt", "steer") or len(words(text)) < settings["minimum_remark_words"]:
         return None
     own = {
         signal["category"]

@@ -6,7 +6,6 @@ it changed and whether it succeeded is read later, in `replay` and `checks`.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ from typing import Any
 
 import polars as pl
 
+from codex_loop_assets.distill.words import opens, words
+
 Row = Mapping[str, Any]
 Place = tuple[int, int]  # run and seq: the order of things within a thread
-
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -103,24 +102,15 @@ def continues(row: Row, group: list[Row], told: set[tuple[str, int, str | None]]
         return True
     if (row["thread_id"], row["run"], row["turn_id"]) in told and row["turn_id"] is not None:
         return True
-    words = _words(row["user_message"])
+    said = words(row["user_message"])
     text = " ".join(row["user_message"].lower().split())
-    if _opens(words, settings["answer_openings"]) or any(phrase in text for phrase in settings["answer_phrases"]):
+    if opens(said, settings["answer_openings"]) or any(phrase in text for phrase in settings["answer_phrases"]):
         return True
-    if len(words) <= settings["continuation_words"] and _opens(words, settings["continuation_openings"]):
+    if len(said) <= settings["continuation_words"] and opens(said, settings["continuation_openings"]):
         return True
-    request = set(_words(group[0]["user_message"]))
-    shared = len(request & set(words)) / max(1, min(len(request), len(set(words))))
-    return bool(request) and len(request & set(words)) > 2 and shared >= settings["continuation_overlap"]
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
-
-
-def _opens(words: list[str], openings: list[str]) -> bool:
-    text = " ".join(words) + " "
-    return any(text.startswith(opening + " ") for opening in openings)
+    request = set(words(group[0]["user_message"]))
+    shared = len(request & set(said)) / max(1, min(len(request), len(set(said))))
+    return bool(request) and len(request & set(said)) > 2 and shared >= settings["continuation_overlap"]
 
 
 def _group_of(groups: list[list[Row]], at: Place) -> int | None:

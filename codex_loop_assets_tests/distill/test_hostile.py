@@ -73,7 +73,7 @@ def calc(tmp_path_factory):
 
 
 @settings(
-    max_examples=25,
+    max_examples=60,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -140,7 +140,9 @@ def assert_runs_only_what_was_run(home: Path, programs: Path) -> None:
     for script in [*home.rglob("check.sh"), *home.rglob("setup.sh")]:
         text = script.read_text().replace(f"cd {workdir}", f"cd {shlex.quote(str(workspace))}")
         environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(workspace)}
-        subprocess.run(["bash", "-c", text], env=environment, cwd=workspace, capture_output=True, timeout=60, check=False)
+        subprocess.run(
+            ["bash", "-c", text], env=environment, cwd=workspace, capture_output=True, timeout=60, check=False
+        )
         assert not CANARY.exists(), text
 
 
