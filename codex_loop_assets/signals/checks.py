@@ -65,15 +65,15 @@ class CheckPatterns:
 
     def likely(self, commands: pl.Series) -> pl.Series:
         """Those of the commands in which a check is named, and those too long to tell by their words alone."""
-        named = matching(commands, self.tests) | matching(commands, self.checks)
-        return commands.filter(named | (commands.str.len_chars() > _LINE_LIMIT))
+        tested, checked = matching(commands, self.tests, self.checks)
+        return commands.filter(tested | checked | (commands.str.len_chars() > _LINE_LIMIT))
 
     def reported(self, outputs: Sequence[str | None]) -> list[bool]:
         """Which outputs say that checks ran and did not hold, rather than that they could not run."""
         texts = pl.Series(outputs, dtype=pl.String)
         ends = texts.str.head(_OUTPUT_END) + "\n" + texts.str.tail(_OUTPUT_END)
         seen = pl.select(pl.when(texts.str.len_chars() <= 2 * _OUTPUT_END).then(texts).otherwise(ends)).to_series()
-        return matching(seen, self.verdicts).to_list()
+        return matching(seen, self.verdicts)[0].to_list()
 
 
 def _lines(command: str) -> list[str]:

@@ -94,7 +94,7 @@ def printed(outputs: Sequence[str], patterns: FailurePatterns) -> list[Printed]:
     texts = [plain_output(output) for output in outputs]
     heads = _column([text[:_LOOK_AT] for text in texts])
     wanted = (patterns.harmless, patterns.reader_errors, patterns.absence, patterns.error_lines)
-    said = (matching(heads, pattern).to_list() for pattern in wanted)
+    said = (found.to_list() for found in matching(heads, *wanted))
     return list(map(Printed, texts, *said))
 
 
@@ -144,9 +144,9 @@ def telling_lines(outputs: Sequence[str], patterns: FailurePatterns) -> list[str
     mentions one, else the last that says anything."""
     tails = [[line for line in plain_output(output).splitlines()[-_TAIL_LINES:] if line.strip()] for output in outputs]
     lines = _column([line for tail in tails for line in tail])
-    error = matching(lines, patterns.error_lines) & (lines.str.strip_chars().str.len_chars() > _SHORTEST_ERROR)
-    columns = (matching(lines, _NOISE), error, matching(lines, _EXACT))
-    marks = list(zip(*(column.to_list() for column in columns), strict=True))
+    noise, error, exact = matching(lines, _NOISE, patterns.error_lines, _EXACT)
+    error &= lines.str.strip_chars().str.len_chars() > _SHORTEST_ERROR
+    marks = list(zip(noise.to_list(), error.to_list(), exact.to_list(), strict=True))
     ends = accumulate(map(len, tails), initial=0)
     return [_telling(tail, marks[start:end]) for tail, (start, end) in zip(tails, pairwise(ends), strict=True)]
 

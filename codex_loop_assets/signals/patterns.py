@@ -30,21 +30,27 @@ def alternatives(patterns: Sequence[str]) -> str:
     return "|".join(f"(?:{pattern})" for pattern in patterns)
 
 
-def matching(texts: pl.Series, pattern: re.Pattern[str]) -> pl.Series:
-    """Which of the texts the pattern is found in; a null holds nothing.
+def matching(texts: pl.Series, *patterns: re.Pattern[str]) -> list[pl.Series]:
+    """Of each pattern, which of the texts it is found in; a null holds nothing.
 
     Polars' engine sorts out what cannot match; where the pattern had to be widened for it, Python has the last word.
     """
-    source, sure = _columnar(pattern)
+    column = pl.Series("text", texts)
+    searches = [pl.col("text").str.contains(_columnar(pattern)[0]).fill_null(False) for pattern in patterns]
     try:
-        found = texts.str.contains(source).fill_null(False)
+        found = column.to_frame().select(search.alias(str(number)) for number, search in enumerate(searches))
     except pl.exceptions.ComputeError:
-        sure, found = False, texts.is_not_null()
-    if sure or not found.any():
-        return found
-    rows = found.arg_true()
-    confirmed = [pattern.search(text) is not None for text in texts.gather(rows)]
-    return found.scatter(rows, pl.Series(confirmed, dtype=pl.Boolean))
+        return [_confirmed(column, column.is_not_null(), pattern) for pattern in patterns]
+    return [
+        may if _columnar(pattern)[1] or not may.any() else _confirmed(column, may, pattern)
+        for may, pattern in zip(found, patterns, strict=True)
+    ]
+
+
+def _confirmed(texts: pl.Series, may: pl.Series, pattern: re.Pattern[str]) -> pl.Series:
+    rows = may.arg_true()
+    found = [pattern.search(text) is not None for text in texts.gather(rows)]
+    return may.scatter(rows, pl.Series(found, dtype=pl.Boolean))
 
 
 @lru_cache(maxsize=256)

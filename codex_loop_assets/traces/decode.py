@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import orjson
+from orjson import JSONDecodeError, loads
 
 
 class NotARecord(ValueError):
@@ -18,8 +18,8 @@ def decode(line: bytes) -> dict:
     orjson refuses lone surrogates (models do write them), NaN and invalid UTF-8, so its refusal gets a second opinion.
     """
     try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        value = loads(line)
+    except JSONDecodeError:
         value = _second_opinion(line)
     if type(value) is not dict:
         raise NotARecord("no JSON object")

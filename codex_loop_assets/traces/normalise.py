@@ -40,6 +40,8 @@ class Normaliser:
         kind = msg.get("type")
         if type(kind) is not str:
             return self._unknown("event", msg)
+        if (handler := event_messages.HANDLERS.get(kind)) is not None:
+            return self._safely(handler, msg)
         if kind in event_messages.ALIASES:
             kind = event_messages.ALIASES[kind]
             msg = {**msg, "type": kind}

@@ -34,4 +34,18 @@ PATTERNS = {
 def test_many_texts_match_as_each_alone(name, texts):
     pattern = PATTERNS[name]
     column = pl.Series([*texts, None], dtype=pl.String)
-    assert matching(column, pattern).to_list() == [pattern.search(text) is not None for text in texts] + [False]
+    (found,) = matching(column, pattern)
+    assert found.to_list() == [pattern.search(text) is not None for text in texts] + [False]
+
+
+def test_several_patterns_are_told_apart():
+    column = pl.Series(["error: x", "baseline", "will not fail", None])
+    names = ("error_lines", "looks_first", "expected")
+    found = matching(column, *(PATTERNS[name] for name in names))
+    assert [one.to_list() for one in found] == [[True, False, True, False], [False, True, False, False], [False] * 4]
+    assert matching(column, PATTERNS["error_lines"], PATTERNS["back reference"])[0].to_list() == [
+        True,
+        False,
+        True,
+        False,
+    ]

@@ -113,7 +113,7 @@ def _words(canon: CanonTables, threads: pl.Series, patterns: FailurePatterns) ->
         .select("thread_id", "run", "seq", last_words)
         .collect()
     )
-    expects, looks = matching(said["text"], patterns.expected), matching(said["text"], patterns.looks_first)
+    expects, looks = matching(said["text"], patterns.expected, patterns.looks_first)
     marked = said.select("thread_id", "run", "seq", expects.alias("expects"), looks.alias("looks"))
     telling = marked.filter((pl.col("expects") | pl.col("looks")).any().over("thread_id"))
     found = {}
