@@ -39,6 +39,7 @@ class CheckPatterns:
 
     tests: re.Pattern[str]
     checks: re.Pattern[str]
+    syntax: re.Pattern[str]
     verdicts: re.Pattern[str]
     words: tuple[str, ...]
 
@@ -47,6 +48,7 @@ class CheckPatterns:
         return cls(
             whole_words(thresholds["tests"]),
             whole_words(thresholds["checks"]),
+            whole_words(thresholds["syntax_checks"]),
             any_of(thresholds["verdicts"]),
             tuple(thresholds["check_words"]),
         )
@@ -62,6 +64,11 @@ class CheckPatterns:
     def is_check(self, command: str) -> bool:
         """Whether the exit code is that of a test, build, linter or type check."""
         return any(self.tests.search(line) or self.checks.search(line) for line in _lines(command))
+
+    def only_parses(self, command: str) -> bool:
+        """Whether all that a check looks at is that the text can be parsed: a failure tells something, a pass does not."""
+        checks = [line for line in _lines(command) if self.tests.search(line) or self.checks.search(line)]
+        return bool(checks) and all(self.syntax.search(line) for line in checks)
 
     def likely(self, commands: pl.Series) -> pl.Series:
         """Those of the commands in which a check is named, and those too long to tell by their words alone."""
@@ -81,11 +88,15 @@ def _lines(command: str) -> list[str]:
 
 
 def with_checks(canon: CanonTables, calls: pl.DataFrame, patterns: CheckPatterns) -> pl.DataFrame:
-    """`calls` (rows of the tool calls of `canon`) with the column `check`: whether the command's exit code is that of a
-    check."""
-    checks = canon.once(("checks", patterns), lambda: _checks(canon, patterns))["command"]
-    check = (pl.col("name") == "shell") & pl.col("command").is_in(checks.implode())
-    return calls.with_columns(check.fill_null(False).alias("check"))
+    """`calls` (rows of the tool calls of `canon`) with the columns `check`: whether the command's exit code is that of a
+    check, and `only_parses`: of one that only parses."""
+    checks = canon.once(("checks", patterns), lambda: _checks(canon, patterns))
+    shell = pl.col("name") == "shell"
+    parsing = checks.filter("only_parses")["command"]
+    return calls.with_columns(
+        (shell & pl.col("command").is_in(checks["command"].implode())).fill_null(False).alias("check"),
+        (shell & pl.col("command").is_in(parsing.implode())).fill_null(False).alias("only_parses"),
+    )
 
 
 def _checks(canon: CanonTables, patterns: CheckPatterns) -> pl.DataFrame:
@@ -93,7 +104,8 @@ def _checks(canon: CanonTables, patterns: CheckPatterns) -> pl.DataFrame:
     maybe = canon.tool_calls.lazy().filter((pl.col("name") == "shell") & patterns.maybe_check())
     commands = maybe.select(pl.col("command").unique(maintain_order=True)).collect()["command"]
     sure = [command for command in patterns.likely(commands) if patterns.is_check(command)]
-    return pl.DataFrame({"command": sure}, schema={"command": pl.String})
+    parses = [patterns.only_parses(command) for command in sure]
+    return pl.DataFrame({"command": sure, "only_parses": parses}, {"command": pl.String, "only_parses": pl.Boolean})
 
 
 def work(canon: CanonTables, threads: pl.Series, thresholds: Mapping[str, Any]) -> pl.DataFrame:
@@ -116,10 +128,18 @@ def _work(canon: CanonTables, patterns: CheckPatterns, verdicts: Sequence[str]) 
     calls = canon.tool_calls.lazy().filter(by_agent & pl.col("thread_id").is_in(edited.implode())).select(columns)
     checked = with_checks(canon, calls.collect(), patterns)
     what = _what("(?im)" + alternatives(verdicts)).alias("what")
-    told = checked.with_columns(what).filter(pl.col("what").is_not_null())
+    told = _without_mere_parsing(checked.sort("thread_id", "run", "seq_start").with_columns(what))
     passed = pl.when(pl.col("what") == "check_passed").then(pl.col("output"))
     proves_something = ~passed.str.contains(_EMPTY_RUN).fill_null(False)
-    return told.filter(proves_something).select(*_PLACE, "what").sort("thread_id", "run", "seq_start")
+    return told.filter(proves_something).select(*_PLACE, "what")
+
+
+def _without_mere_parsing(told: pl.DataFrame) -> pl.DataFrame:
+    """That a text can be parsed shows that something works only where the same check had failed."""
+    failed_before = (pl.col("what") == "check_failed").cum_sum().over("thread_id", "command") > 0
+    mended = pl.when(failed_before).then(pl.lit("check_passed"))
+    what = pl.when(pl.col("what") == "parsed").then(mended).otherwise("what")
+    return told.with_columns(what.alias("what")).filter(pl.col("what").is_not_null())
 
 
 def _what(verdicts: str) -> pl.Expr:
@@ -132,10 +152,12 @@ def _what(verdicts: str) -> pl.Expr:
         .then(pl.lit("edit"))
         .when(shown_only & output.str.contains(verdicts).fill_null(False))
         .then(pl.lit("check_failed"))
-        .when(shown_only & output.str.contains(_PASSED).fill_null(False))
+        .when(shown_only & ~pl.col("only_parses") & output.str.contains(_PASSED).fill_null(False))
         .then(pl.lit("check_passed"))
         .when(shown_only)
         .then(None)
+        .when(pl.col("only_parses") & passed)
+        .then(pl.lit("parsed"))
         .when(pl.col("check") & passed)
         .then(pl.lit("check_passed"))
         .when(pl.col("check") & (pl.col("exit_code") != 0))

@@ -24,6 +24,8 @@ _REDIRECTION = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|\d*[<>]&\d*-?|&>>?\s*\
 _KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"})
 _CLOSING = frozenset({"fi", "done", "esac", "}"})
 _SCRIPT = re.compile(r"^\S+\.\w{1,4}$")
+# `(…).Content` of PowerShell: what is taken from a result, no program.
+_MEMBER = re.compile(r"^\.[A-Za-z]\w*$")
 _SHELLS = frozenset({"bash", "sh", "zsh"})
 _PROGRAM = re.compile(r"^\w[\w.+-]*$")
 _PAGERS = frozenset({"head", "tail", "cat", "tee", "less", "more", "sort", "uniq", "wc", "column", "nl"})
@@ -79,7 +81,7 @@ def steps(command: str) -> tuple[Step, ...]:
             operator = token["operator"]
     if words:
         found.append(Step(operator, _unwrapped(words)))
-    return tuple(step for step in found if step.words)
+    return tuple(step for step in found if step.words and not _MEMBER.match(step.words[0]))
 
 
 def _unquoted(word: str) -> str:

@@ -42,6 +42,7 @@ _USER_SHELL = re.compile(
     r"Duration: ([\d.]+) seconds\s*\nOutput:\n?(.*?)\s*</result>",
     re.DOTALL,
 )
+_TOTAL_LINES = re.compile(r"\ATotal output lines: \d+\n\n")
 _REFUSALS = ("exec command rejected by user", "patch rejected by user")
 _POLICY = ("rejected by user approval settings", "reject command", "approval policy")
 
@@ -88,7 +89,7 @@ def _json_facts(text: str) -> OutputFacts:
     metadata = mapping(value.get("metadata"))
     if "exit_code" not in metadata:
         return OutputFacts(text)
-    inner = string(value.get("output")) or ""
+    inner = _TOTAL_LINES.sub("", string(value.get("output")) or "", count=1)
     seconds = metadata.get("duration_seconds")
     duration = int(seconds * 1000) if type(seconds) in (int, float) and 0 <= seconds < 1e9 else None
     code = integer(metadata["exit_code"], INT32_MAX)

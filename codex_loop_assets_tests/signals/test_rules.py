@@ -115,7 +115,11 @@ MOMENTS: dict[str, list[Callable[[], Session]]] = {
         lambda: Session().ask("set the port").patch("hosts.conf").ask("perfect, thanks"),
         lambda: Session().ask("rename it").patch("src/a.py").run("git commit -am rename", 0, "1 file changed"),
     ],
-    "first_attempt_success": [fixed, lambda: fixed("npm run build", 0, "done")],
+    "first_attempt_success": [
+        fixed,
+        lambda: fixed("npm run build", 0, "done"),
+        lambda: Session().ask("fix it").run("php -l a.php", 255, "Parse error").patch("a.php").run("php -l a.php", 0),
+    ],
     "zero_denial": [lambda: Session().ask().run("git push", **APPROVED)],
     "clean_plan": [lambda: planned(plan(0), plan(1), plan(2), plan(3))],
     "rapid_approvals": [lambda: approvals(2, 1, 3, 2)],
@@ -224,12 +228,15 @@ NEAR_MISSES: dict[str, list[Callable[[], Session]]] = {
         lambda: fixed(human=False, human_turn_count=0),
         lambda: Session().ask("set the port").patch("hosts.conf").ask("not perfect, it is still the old port"),
         lambda: fixed("npm test | tail -5", 0, "Tests: 2 failed, 4 passed, 6 total"),
+        lambda: fixed("php -l src/cart.php", 0, "No syntax errors detected in src/cart.php"),
+        lambda: fixed("bash -n run.sh && echo ok", 0, "ok"),
     ],
     "first_attempt_success": [
         lambda: Session().ask().patch("src/a.py").say("Done."),
         lambda: fixed(code=1, output="1 failed").patch("src/cart.py").run("pytest -q", 0, "6 passed"),
         lambda: Session().ask().run("pytest -q", 0, "6 passed").patch("src/a.py"),
         lambda: fixed(output="collected 0 items"),
+        lambda: fixed("python -m py_compile src/cart.py", 0, ""),
         lambda: Session().ask(undone=True).patch("src/a.py").run("pytest -q", 0, "6 passed"),
     ],
     "zero_denial": [

@@ -14,6 +14,7 @@ from codex_loop_assets.traces.tool_output import cut_output, output_facts, user_
     ("output", "code", "milliseconds", "state", "text"),
     [
         ('{"output":"hi\\n","metadata":{"exit_code":3,"duration_seconds":1.5}}', 3, 1500, None, "hi\n"),
+        ('{"output":"Total output lines: 9\\n\\nhi","metadata":{"exit_code":0,"duration_seconds":1.5}}', 0, 1500, None, "hi"),
         ("Exit code: -1\nWall time: 0.2 seconds\nOutput:\nx", -1, 200, None, "x"),
         ("Exit code: 1\nWall time: 2 seconds\nTotal output lines: 900\nOutput:\nx", 1, 2000, None, "x"),
         ("Chunk ID: a1\nWall time: 1.2345 seconds\nProcess exited with code 7\nOriginal token count: 4\nOutput:\nx", 7, 1234, None, "x"),  # noqa: E501

@@ -65,7 +65,7 @@ class _Episode:
     near_misses=(
         "a search, comparison or test expression with a negative answer (grep, rg, diff, test, which exit 1)",
         "a probe: --version, git diff --exit-code, docker ps, curl to a local server that is not up yet",
-        "reading or listing a file that is not there while finding the way",
+        "reading or listing a file or a page that is not there while finding the way",
         "a test that fails while every edit so far is proven, or after an edit of tests only: it shows what was "
         "there, or is meant to",
         "a check that failed, and passed after the edit it led to: its failure was the task",

@@ -25,7 +25,7 @@ from codex_loop_assets.signals.rules.rule import rule
     near_misses=(
         "a short session that only answered a question: no edit",
         "few requests and an edit, but nothing that shows that it works",
-        "a check that passed before the last edit, or that ran no test",
+        "a check that passed before the last edit, that ran no test, or that only parses (php -l)",
         "a session with a refusal, interrupt, undo, rollback or error, or whose last check failed",
         "sessions without a person, and sub-agents",
     ),

@@ -23,6 +23,7 @@ from codex_loop_assets.signals.rules.rule import rule
     near_misses=(
         "an edit that nothing checked",
         "a check that passed before the edit only",
+        "a check that only parses (php -l, bash -n), unless it had failed before",
         "a test run that ran no test",
         "a check that failed first, or failed later in the turn",
         "a turn that was interrupted, undone or rolled back",
