@@ -19,11 +19,12 @@ from codex_loop_assets.settings import section
 from codex_loop_assets.signals.judges.base import Judge, Transcript
 from codex_loop_assets.signals.judges.baseline import RegexBaseline
 from codex_loop_assets.signals.judges.local import LocalJudge
-from codex_loop_assets.signals.judges.train import train, training_sessions
+from codex_loop_assets.signals.judges.train import train
+from codex_loop_assets.signals.judges.training_data import woven_sessions, written_sessions
 from codex_loop_assets.signals.judges.transcript import transcripts
 from codex_loop_assets.signals.schema import SignalSchema, load_schema
 
-GROUPS = ("cue", "form", "course", "likeness", "answer", "mix")
+GROUPS = ("cue", "form", "course", "likeness", "answer", "mix", "text")
 _ROUNDS = 1000
 
 
@@ -88,10 +89,10 @@ def friction(schema: SignalSchema) -> frozenset[str]:
 
 def judges() -> Mapping[str, Judge]:
     """The shipped judge, the baseline, and the judge without each feature group."""
-    settings, sessions = section("local_judge"), training_sessions()
+    settings, written, woven = section("local_judge"), written_sessions(), woven_sessions()
     found: dict[str, Judge] = {"local_judge": LocalJudge(), "regex_baseline": RegexBaseline()}
     for group in GROUPS:
-        found[f"without {group}"] = LocalJudge(model=train(sessions, settings, leave_out=[group]))
+        found[f"without {group}"] = LocalJudge(model=train(written, woven, settings, leave_out=[group]))
     return found
 
 

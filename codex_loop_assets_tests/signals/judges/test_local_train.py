@@ -11,8 +11,9 @@ from codex_loop_assets.settings import section
 from codex_loop_assets.signals.judges.baseline import RegexBaseline
 from codex_loop_assets.signals.judges.local import LocalJudge
 from codex_loop_assets.signals.judges.local.features import Reader, features
-from codex_loop_assets.signals.judges.local.model import packaged_text, parse
-from codex_loop_assets.signals.judges.train import train, training_sessions
+from codex_loop_assets.signals.judges.local.model import packaged
+from codex_loop_assets.signals.judges.train import train
+from codex_loop_assets.signals.judges.training_data import woven_sessions, written_sessions
 from codex_loop_assets.signals.schema import load_schema
 from codex_loop_assets_tests.signals.judges.ablation import conversations, friction, score
 
@@ -22,7 +23,10 @@ SCHEMA = load_schema()
 
 
 def test_training_again_gives_the_shipped_weights() -> None:
-    again, shipped = train(training_sessions(), section("local_judge")), parse(packaged_text())
+    again, shipped = train(written_sessions(), woven_sessions(), section("local_judge")), packaged()
+    assert again.words.weights.keys() == shipped.words.weights.keys()
+    for ngram, weights in shipped.words.weights.items():
+        assert again.words.weights[ngram] == pytest.approx(weights, abs=0.02)
     assert again.targets.keys() == shipped.targets.keys()
     for name, target in shipped.targets.items():
         assert again.targets[name].bias == pytest.approx(target.bias, abs=0.01)
@@ -31,15 +35,23 @@ def test_training_again_gives_the_shipped_weights() -> None:
 
 def test_every_weight_belongs_to_a_feature_that_is_computed() -> None:
     reader = Reader(section("local_judge"))
-    known = features(reader.read(training_sessions()[0][0].turns))[0].keys()
-    assert all(target.weights.keys() <= known for target in parse(packaged_text()).targets.values())
+    known = features(reader.read(written_sessions()[0][0].turns))[0].keys() | packaged().words.features("").keys()
+    assert all(target.weights.keys() <= known for target in packaged().targets.values())
 
 
 def test_training_sessions_use_the_categories_of_the_schema_and_all_six_languages() -> None:
-    labels = {label for _, found in training_sessions() for message in found for label in message}
-    languages = {transcript.thread_id.partition("-")[0] for transcript, _ in training_sessions()}
+    sessions = [*written_sessions(), *woven_sessions()]
+    labels = {label for _, found in sessions for message in found for label in message}
+    languages = {transcript.thread_id.partition("-")[0] for transcript, _ in sessions}
     assert labels <= SCHEMA.semantic().keys()
     assert languages == {"en", "zh", "ja", "de", "fr", "es"}
+
+
+def test_a_woven_session_is_the_same_every_time_and_shows_its_moment() -> None:
+    first, second = woven_sessions(), woven_sessions()
+    assert first == second
+    assert all(len(labels) == len(transcript.turns) for transcript, labels in first)
+    assert sum(any(labels) for _, labels in first) > len(first) / 2
 
 
 @needs_labels
@@ -49,7 +61,8 @@ def test_no_labelled_sentence_is_in_the_training_sessions() -> None:
 
     rows = [json.loads(line) for path in LABELLED.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
     labelled = {sentence(turn["user"]) for row in rows for turn in row["turns"]}
-    trained = {sentence(turn.user_message) for transcript, _ in training_sessions() for turn in transcript.turns}
+    sessions = [*written_sessions(), *woven_sessions()]
+    trained = {sentence(turn.user_message) for transcript, _ in sessions for turn in transcript.turns}
     assert not {text for text in labelled & trained if len(text) > 25}
 
 

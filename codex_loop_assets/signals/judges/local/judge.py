@@ -17,7 +17,7 @@ from codex_loop_assets.signals.judges.local import wording
 from codex_loop_assets.signals.judges.local.cues import Cues
 from codex_loop_assets.signals.judges.local.decision import decide
 from codex_loop_assets.signals.judges.local.features import Read, Reader, features
-from codex_loop_assets.signals.judges.local.model import Model, packaged_text, parse
+from codex_loop_assets.signals.judges.local.model import Model, packaged
 from codex_loop_assets.signals.judges.local.promoted import Examples, PromotedDetector, learn
 from codex_loop_assets.signals.judges.local.severity import severity
 from codex_loop_assets.signals.schema import Category, SignalSchema
@@ -37,15 +37,18 @@ class LocalJudge:
         self._settings = settings if settings is not None else configuration.section("local_judge")
         self._reader = Reader(self._settings)
         self._cues = Cues(self._settings["cues"])
-        self._model = model if model is not None else parse(packaged_text())
+        self._model = model if model is not None else packaged()
         self._learnt: dict[str, PromotedDetector] = {}
-        content = json.dumps(self._settings, sort_keys=True, ensure_ascii=False) + self._model.as_json()
+        content = json.dumps(self._settings, sort_keys=True, ensure_ascii=False) + self._model.fingerprint()
         self.version = f"{_CODE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def judge(self, transcript: Transcript, schema: SignalSchema) -> JudgeResult:
         """Findings of the active semantic categories, promoted ones included, one per category and message."""
         read = self._reader.read(transcript.spoken_turns)
-        values = features(read)
+        values = [
+            numbers | self._model.words.features(item.message.prose)
+            for item, numbers in zip(read, features(read), strict=True)
+        ]
         wanted = schema.semantic()
         findings: list[Finding] = []
         repeats = 0
@@ -68,7 +71,7 @@ class LocalJudge:
         """
         if not (item.message.prose or item.message.pasted or numbers["likeness.same"]):
             return {}
-        return decide(self._model.log_odds(numbers), item.language, self._settings["decision"])
+        return decide(self._model.log_odds(numbers), self._settings["decision"])
 
     def _finding(
         self, category: str, item: Read, read: Sequence[Read], grade: int, confidence: float, repeats: int

@@ -1,17 +1,21 @@
 """The trained weights: one logistic regression per target, over the features of a message.
 
-The weights are data (model.json, made by `signals/judges/train.py`; MODEL_CARD.md says from what). What belongs here:
-reading and applying them. What does not: thresholds and calibration (config/local_judge.toml), features, training.
+The weights are data (model.json and ngram_model.json, made by `signals/judges/train.py`; MODEL_CARD.md says from what).
+What belongs here: reading and applying them. What does not: thresholds and calibration (config/local_judge.toml),
+features, training.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+from codex_loop_assets.signals.judges.local import ngrams
 
 
 @dataclass(frozen=True)
@@ -27,30 +31,32 @@ class Target:
 
 @dataclass(frozen=True)
 class Model:
-    """All targets by name: the semantic categories."""
+    """All targets by name: the semantic categories; and what the words alone say, which is a part of their features."""
 
     targets: Mapping[str, Target]
+    words: ngrams.NgramModel
 
     def log_odds(self, values: Mapping[str, float]) -> dict[str, float]:
         """Log-odds per target of one message. Raises KeyError for a missing feature: the weights are stale."""
         return {name: target.log_odds(values) for name, target in self.targets.items()}
 
     def as_json(self) -> str:
-        """One line per target and feature, so that a change of weights can be read in a diff."""
+        """The targets, one line per feature, so that a change of weights can be read in a diff."""
         content = {name: {"bias": target.bias, **target.weights} for name, target in self.targets.items()}
         return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
-
-def parse(text: str) -> Model:
-    """The model that `as_json` wrote."""
-    content: dict[str, dict[str, float]] = json.loads(text)
-    return Model({name: Target(bias=values.pop("bias"), weights=values) for name, values in content.items()})
+    def fingerprint(self) -> str:
+        """Hash of all weights: a part of the judge's version."""
+        return hashlib.sha256((self.as_json() + self.words.as_json()).encode()).hexdigest()[:16]
 
 
 @cache
-def packaged_text() -> str:
-    """The shipped weights as text: their hash is part of the judge's version."""
-    return (resources.files(__package__) / "model.json").read_text("utf-8")
+def packaged() -> Model:
+    """The shipped weights."""
+    folder = resources.files(__package__)
+    content: dict[str, dict[str, float]] = json.loads((folder / "model.json").read_text("utf-8"))
+    targets = {name: Target(bias=values.pop("bias"), weights=values) for name, values in content.items()}
+    return Model(targets, ngrams.parse((folder / "ngram_model.json").read_text("utf-8")))
 
 
 def probability(log_odds: float) -> float:
