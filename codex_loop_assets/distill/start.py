@@ -22,6 +22,7 @@ from codex_loop_assets.distill.trace_files import known_files
 from codex_loop_assets.distill.tree import Entry, Tree, safe_path, size
 
 _SCP = re.compile(r"(?:ssh://)?git@([^:/]+)[:/](.+)")
+_HIDDEN_ADDRESS = re.compile(r"\[secret:email:([0-9a-f]+)\]")
 
 Redact = Callable[[str, str], str]
 
@@ -130,7 +131,10 @@ def starting_diff(session: Row, codex_homes: Mapping[str, Path]) -> bytes:
 def redacted(
     tree: Tree, thread_id: str, redact: Redact, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Entry], list[str]]:
-    """The tree with secrets replaced in its text files, and the paths where that changed something."""
+    """The tree with secrets replaced in its text files, and the paths where that changed something.
+
+    An address of a person becomes an address of nobody: manifests name their authors, and build tools parse that.
+    """
     environment = settings["environment"]
     result, touched = dict(tree), []
     for path, entry in tree.items():
@@ -139,7 +143,7 @@ def redacted(
             continue
         if posixpath.basename(path) in environment["redaction_exempt"]:
             continue
-        clean = redact(text, thread_id)
+        clean = _HIDDEN_ADDRESS.sub(r"hidden-\1@example.invalid", redact(text, thread_id))
         if clean != text:
             result[path] = Entry(clean.encode("utf-8", "replace"), entry.mode)
             touched.append(path)
