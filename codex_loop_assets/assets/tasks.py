@@ -14,6 +14,7 @@ from codex_loop_assets.resources import harbor, proofs
 from codex_loop_assets.resources.evaluation_sets import write_sets
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.registry import fingerprint_of, members_of
+from codex_loop_assets.resources.task_model import open_task_model
 from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.tables import TABLES
 
@@ -27,6 +28,7 @@ def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
     """Distil each cluster's signals into Harbor tasks; what came of every signal is a row."""
     codex = home.home
     registry, settings = codex.lake.read("cluster_registry"), codex.section("distill")
+    model = open_task_model(codex)
     for cluster_id in context.partition_keys:
         signals = members_of(codex.lake, cluster_id)
         canon = canon_of(codex, signals, settings["segments"]["later_session_days"])
@@ -40,6 +42,7 @@ def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
             clock.now(),
             signals=codex.lake.read("signals").join(canon.sessions.select("thread_id"), on="thread_id", how="semi"),
             codex_homes={known.name: known.path for known in codex.codex_homes()},
+            model=model,
         )
         reached = funnel(rows, TABLES["task_validations"].empty()).lines()
         store(
