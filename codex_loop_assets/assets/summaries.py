@@ -1,5 +1,6 @@
 """scorecard, trends, site: what all days say together. Brought up to date at the end of the daily work."""
 
+from collections import Counter
 from pathlib import Path
 
 import dagster as dg
@@ -10,11 +11,12 @@ from codex_loop_assets.assets.policy import OWNERS, describe, store, table_spec
 from codex_loop_assets.assets.signals import CANON
 from codex_loop_assets.loop import append_log
 from codex_loop_assets.loop.review import Verdict, scorecard_rows
-from codex_loop_assets.loop.site import build as build_site
+from codex_loop_assets.loop.site import pages as site_pages
 from codex_loop_assets.measure import trends as rates
 from codex_loop_assets.measure.gold import fixture_truth
 from codex_loop_assets.measure.scorecard import scorecard as score
 from codex_loop_assets.measure.truth import Truth
+from codex_loop_assets.resources.alerts import alerts_now
 from codex_loop_assets.resources.files import replace_folder
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.report_inputs import exposure, report_inputs
@@ -96,9 +98,13 @@ def trends(context: dg.AssetExecutionContext, home: HomeResource):
 )
 def site(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
-    pages = build_site(report_inputs(codex))
+    found = alerts_now(codex, context.instance)
     folder = codex.root / "reports" / "site"
-    replace_folder(folder, pages)
+    written = replace_folder(folder, site_pages(report_inputs(codex, alerts=found)))
+    kinds = dict(Counter(alert.kind for alert in found))
     describe(
-        context, "site", None, {"pages": len(pages), "index": dg.MetadataValue.url((folder / "index.html").as_uri())}
+        context,
+        "site",
+        None,
+        {"pages": written, "alerts": kinds or None, "index": dg.MetadataValue.url((folder / "index.html").as_uri())},
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
 
+from codex_loop_assets.measure.alerts import Alert
 from codex_loop_assets.resources.homes import Home
 
 
@@ -94,6 +97,19 @@ def overview(home: Home, console: Console) -> None:
     console.print(patterns(home))
     for problem in _problems(spines):
         console.print(problem)
+
+
+def show_alerts(console: Console, found: Sequence[Alert], limit: int = 8) -> None:
+    """What is worth a look, the most urgent first; how many more there are."""
+    if not found:
+        return
+    console.print("Worth a look:")
+    for alert in found[:limit]:
+        console.print(
+            f"  {alert.kind.replace('_', ' ')}: {alert.message}", markup=False, highlight=False, soft_wrap=True
+        )
+    if len(found) > limit:
+        console.print(f"  … and {len(found) - limit} more: the site's page of trends has all")
 
 
 def _reconciled(spines: pl.DataFrame) -> bool:

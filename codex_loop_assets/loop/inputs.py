@@ -6,15 +6,17 @@ What belongs here: selecting rows for a day or a thread. What does not: wording 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 import polars as pl
 
+from codex_loop_assets.measure.alerts import Alert
 from codex_loop_assets.settings import section
 from codex_loop_assets.tables import TABLES
 
+PARTS = ("sessions", "turns", "tool_calls")
 EXPOSURE = {"thread_id": pl.String, "category": pl.String}
 
 
@@ -23,7 +25,9 @@ class ReportInputs:
     """`frames` maps table names to rows (any set of days that holds the ones shown; a missing table counts as empty).
 
     `exposure` has a row (thread_id, category) for each category that a session could show at all; `types` says which
-    categories are friction and which delight. `ticket_texts` maps ticket ids to their Markdown.
+    categories are friction and which delight. `ticket_texts` maps ticket ids to their Markdown. `read_parts` gives the
+    sessions, turns and tool_calls a day at a time, since all of them together need not fit into memory; without it they
+    are taken from `frames`.
     """
 
     frames: Mapping[str, pl.DataFrame]
@@ -31,6 +35,15 @@ class ReportInputs:
     types: Mapping[str, str] = field(default_factory=dict)
     ticket_texts: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping = field(default_factory=lambda: section("report"))
+    alerts: Sequence[Alert] = ()
+    read_parts: Callable[[], Iterator[Mapping[str, pl.DataFrame]]] | None = None
+
+    def parts(self) -> Iterator[Mapping[str, pl.DataFrame]]:
+        """sessions, turns and tool_calls, in pieces that hold whole sessions."""
+        if self.read_parts:
+            yield from self.read_parts()
+        else:
+            yield {name: self.table(name) for name in PARTS}
 
     def table(self, name: str) -> pl.DataFrame:
         """All given rows of a table."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.loop import charts, sections, transcript
+from codex_loop_assets.loop import charts, sections, transcript, trend_pages
 from codex_loop_assets.loop.excerpt import excerpt
 from codex_loop_assets.loop.inputs import ReportInputs
 from codex_loop_assets.loop.pages import environment, ticket_html
@@ -30,6 +31,7 @@ NAV = [
     ("Clusters", "clusters.html"),
     ("Tickets", "tickets.html"),
     ("Sessions", "sessions.html"),
+    ("Trends", "trends.html"),
     ("Scorecard", "scorecard.html"),
     ("Coverage", "coverage.html"),
     ("Funnel and cost", "funnel.html"),
@@ -38,46 +40,83 @@ NAV = [
 
 def build(inputs: ReportInputs) -> dict[str, str]:
     """All pages of the site: path relative to its directory -> text. Equal inputs give equal pages."""
+    return dict(pages(inputs))
+
+
+def pages(inputs: ReportInputs) -> Iterator[tuple[str, str]]:
+    """The pages (path, text) one after the other, so that a writer need not hold them all; transcripts come last, day
+    by day."""
+    paths = session_pages(inputs)
+    shared = {"session_pages": paths, "site_nav": NAV}
+    yield "style.css", environment().get_template("style.css").render()
+    for page in _pages(inputs, paths):
+        root = "../" * page.path.count("/")
+        html = (
+            environment().get_template(page.template).render(shared | {"root": root, "here": page.here, **page.values})
+        )
+        yield page.path, html
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A page to render: where, by which template, under which entry of the navigation, from which values."""
+
+    path: str
+    template: str
+    here: str
+    values: Mapping[str, Any]
+
+
+def _pages(inputs: ReportInputs, paths: Mapping[str, str]) -> Iterator[_Page]:
     days = _days(inputs)
-    pages = session_pages(inputs)
-    shared = {"session_pages": pages, "site_nav": NAV}
     newest = days[-1] if days else None
     clusters = sections.clusters(inputs, newest) if newest else []
-    built = {"style.css": environment().get_template("style.css").render()}
-
-    def page(path: str, template: str, here: str, values: Mapping[str, Any]) -> None:
-        root = "../" * path.count("/")
-        built[path] = environment().get_template(template).render(shared | {"root": root, "here": here, **values})
-
-    page("index.html", "overview.html.j2", "index.html", _overview(inputs, days, clusters))
-    page("days.html", "days.html.j2", "days.html", {"days": _day_rows(inputs, days)})
+    tickets = sections.tickets(inputs)
+    yield _Page("index.html", "overview.html.j2", "index.html", _overview(inputs, days, clusters))
+    yield _Page("days.html", "days.html.j2", "days.html", {"days": _day_rows(inputs, days)})
     for position, day in enumerate(days):
-        page(
-            f"days/{day}.html", "day.html.j2", "days.html", day_values(inputs, day) | {"pager": _pager(days, position)}
-        )
-    page("clusters.html", "clusters.html.j2", "clusters.html", {"clusters": clusters, "day": newest})
+        values = day_values(inputs, day) | {"pager": _pager(days, position)}
+        yield _Page(f"days/{day}.html", "day.html.j2", "days.html", values)
+    yield _Page("clusters.html", "clusters.html.j2", "clusters.html", {"clusters": clusters, "day": newest})
     for cluster in clusters:
         values = _cluster_values(inputs, cluster, newest)
-        page(f"clusters/{cluster['cluster_id']}.html", "cluster.html.j2", "clusters.html", values)
-    tickets = sections.tickets(inputs)
-    page("tickets.html", "tickets.html.j2", "tickets.html", {"tickets": tickets})
+        yield _Page(f"clusters/{cluster['cluster_id']}.html", "cluster.html.j2", "clusters.html", values)
+    yield _Page("tickets.html", "tickets.html.j2", "tickets.html", {"tickets": tickets})
     for ticket in tickets:
         if ticket["status"] != "not_opened":
-            text = inputs.ticket_texts.get(ticket["ticket_id"])
-            body = ticket_html(text) if text else None
-            page(
-                f"tickets/{ticket['ticket_id']}.html",
-                "ticket.html.j2",
-                "tickets.html",
-                {"ticket": ticket, "body": body},
+            yield _Page(
+                f"tickets/{ticket['ticket_id']}.html", "ticket.html.j2", "tickets.html", _ticket_values(inputs, ticket)
             )
-    page("sessions.html", "sessions.html.j2", "sessions.html", _session_list(inputs, pages))
-    for thread_id, path in pages.items():
-        page(path, "session.html.j2", "sessions.html", _session_values(inputs, thread_id))
-    page("scorecard.html", "scorecard.html.j2", "scorecard.html", {"scorecard": sections.scorecard(inputs)})
-    page("coverage.html", "coverage.html.j2", "coverage.html", _coverage_values(inputs))
-    page("funnel.html", "funnel.html.j2", "funnel.html", _funnel_values(inputs))
-    return built
+    yield _Page("trends.html", "trends.html.j2", "trends.html", trend_pages.values(inputs, clusters))
+    yield _Page("scorecard.html", "scorecard.html.j2", "scorecard.html", {"scorecard": sections.scorecard(inputs)})
+    yield _Page("coverage.html", "coverage.html.j2", "coverage.html", _coverage_values(inputs))
+    yield _Page("funnel.html", "funnel.html.j2", "funnel.html", _funnel_values(inputs))
+    yield _Page("sessions.html", "sessions.html.j2", "sessions.html", _session_list(inputs, paths))
+    yield from _transcripts(inputs, paths)
+
+
+def _ticket_values(inputs: ReportInputs, ticket: Mapping[str, Any]) -> dict[str, Any]:
+    text = inputs.ticket_texts.get(ticket["ticket_id"])
+    rows = inputs.table("regressions").filter(pl.col("cluster_id") == ticket["cluster_id"])
+    return {
+        "ticket": ticket,
+        "body": ticket_html(text) if text else None,
+        "regressions": rows.sort("candidate_arm", "endpoint").to_dicts(),
+    }
+
+
+def _transcripts(inputs: ReportInputs, paths: Mapping[str, str]) -> Iterator[_Page]:
+    signals, spines = inputs.table("signals"), inputs.table("spines")
+    for part in inputs.parts():
+        chosen = part["sessions"].filter(pl.col("thread_id").is_in(list(paths))).sort("thread_id")
+        for session in chosen.to_dicts():
+            thread_id = session["thread_id"]
+            turns, calls, found, sources = (
+                frame.filter(pl.col("thread_id") == thread_id)
+                for frame in (part["turns"], part["tool_calls"], signals, spines)
+            )
+            values = transcript.session_values(session, turns, calls, found, inputs.settings["site"])
+            yield _Page(paths[thread_id], "session.html.j2", "sessions.html", values | {"sources": sources.to_dicts()})
 
 
 def session_pages(inputs: ReportInputs) -> dict[str, str]:
@@ -116,18 +155,6 @@ def _overview(inputs: ReportInputs, days: list[date], clusters: list[dict]) -> d
     rates = inputs.table("trends")
     tickets = sections.tickets(inputs)
     sessions, signals = inputs.table("sessions"), inputs.table("signals")
-    found = (
-        trends.alerts(
-            rates,
-            inputs.table("clusters"),
-            inputs.table("judge_coverage"),
-            set(inputs.table("daily_report")["dt"].to_list()) or set(days),
-            days[-1],
-            inputs.settings,
-        )
-        if days
-        else []
-    )
     return {
         "days": days,
         "sessions": sessions.height,
@@ -139,7 +166,7 @@ def _overview(inputs: ReportInputs, days: list[date], clusters: list[dict]) -> d
         "verified": sum(ticket["status"] == "verified" for ticket in tickets),
         "settled_through": trends.settled_through(rates),
         "lines": {kind: _line(rates, "type", kind, kind) for kind in ("friction", "delight")},
-        "alerts": [{"kind": alert.kind, "message": excerpt(alert.message, None, 200)} for alert in found],
+        "alerts": [{"kind": alert.kind, "message": excerpt(alert.message, None, 200)} for alert in inputs.alerts],
         "shown": inputs.settings["page"],
     }
 
@@ -228,17 +255,6 @@ def _session_list(inputs: ReportInputs, pages: Mapping[str, str]) -> dict[str, A
         ],
         "hidden": inputs.table("sessions").height - len(rows),
     }
-
-
-def _session_values(inputs: ReportInputs, thread_id: str) -> dict[str, Any]:
-    def rows(name: str) -> pl.DataFrame:
-        return inputs.table(name).filter(pl.col("thread_id") == thread_id)
-
-    session = rows("sessions").row(0, named=True)
-    values = transcript.session_values(
-        session, rows("turns"), rows("tool_calls"), rows("signals"), inputs.settings["site"]
-    )
-    return values | {"sources": rows("spines").to_dicts()}
 
 
 def _coverage_values(inputs: ReportInputs) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Rates of friction and delight per day, over the sessions in which they could have been seen, with intervals.
 
-What belongs here: counting exposure and occurrence per day, settledness, alerts. What does not: evaluation results
-(`statistics`), drawing (`loop.charts`).
+What belongs here: counting exposure and occurrence per day, settledness. What does not: evaluation results
+(`statistics`), what is worth a look (`alerts`), drawing (`loop.charts`).
 
 A rate is a share of sessions, not of signals: ten failures in one session are one session with failures. A session
 counts on every day on which something happened in it. A session in which a category cannot be seen (a record without
@@ -10,27 +10,14 @@ approvals has no refusals) is in neither part of the fraction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
-from codex_loop_assets.settings import section
 from codex_loop_assets.tables import TABLES
 
 ALL = "all"
 _WAITING = ("active", "pending_batch", "deferred", "failed")
-
-
-@dataclass(frozen=True)
-class Alert:
-    """Something a person should look at: `kind` is stale_day, unsettled_day, failed_judging or new_pattern."""
-
-    kind: str
-    day: date
-    subject: str
-    message: str
 
 
 def compute(
@@ -170,65 +157,3 @@ def settled_through(trends: pl.DataFrame) -> date | None:
     unsettled = days.filter(~pl.col("settled"))["dt"].min()
     settled = days if unsettled is None else days.filter(pl.col("dt") < unsettled)
     return settled["dt"].max()
-
-
-def alerts(
-    trends: pl.DataFrame,
-    clusters: pl.DataFrame,
-    judge_coverage: pl.DataFrame,
-    built_days: set[date],
-    today: date,
-    settings: Mapping | None = None,
-) -> list[Alert]:
-    """What a person should look at as of `today`: days that were never built, days that stay unsettled, sessions whose
-    judging failed, patterns born lately. `built_days` are the days with a daily report; gaps between them are stale."""
-    limits = (settings or section("report"))["alerts"]
-    found = [*_stale(built_days, today, limits), *_unsettled(trends, today, limits), *_failed(judge_coverage, today)]
-    newest = clusters.filter(pl.col("dt") == clusters["dt"].max()) if clusters.height else clusters
-    born = newest.filter(
-        (pl.col("status") == "live") & (pl.col("born") > today - timedelta(days=limits["new_pattern_days"]))
-    ).sort("size", "cluster_id", descending=[True, False])
-    found += [
-        Alert(
-            "new_pattern",
-            row["born"],
-            row["cluster_id"],
-            f"{row['label']}: {row['size']} signals in {row['session_count']} sessions",
-        )
-        for row in born.to_dicts()
-    ]
-    return found
-
-
-def _stale(built_days: set[date], today: date, limits: Mapping) -> list[Alert]:
-    if not built_days:
-        return []
-    first = max(min(built_days), today - timedelta(days=limits["look_back_days"]))
-    expected = (first + timedelta(days=n) for n in range((today - first).days))
-    return [
-        Alert("stale_day", day, day.isoformat(), f"no report was made for {day}; run `codex-loop daily` for it")
-        for day in expected
-        if day not in built_days
-    ]
-
-
-def _unsettled(trends: pl.DataFrame, today: date, limits: Mapping) -> list[Alert]:
-    days = trends.group_by("dt").agg(pl.col("settled").all()).filter(~pl.col("settled")).sort("dt")["dt"].to_list()
-    return [
-        Alert("unsettled_day", day, day.isoformat(), f"{day} still has sessions that are active or await a judge")
-        for day in days
-        if (today - day).days > limits["unsettled_days"]
-    ]
-
-
-def _failed(judge_coverage: pl.DataFrame, today: date) -> list[Alert]:
-    failed = judge_coverage.filter(pl.col("status") == "failed").group_by("detector").agg(n=pl.len()).sort("detector")
-    return [
-        Alert(
-            "failed_judging",
-            today,
-            row["detector"],
-            f"{row['detector']} failed on {row['n']} sessions; nothing is known about them",
-        )
-        for row in failed.to_dicts()
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -19,14 +19,16 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def replace_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """Make a folder hold exactly these text files: all are written first, then those of an earlier build are removed, so
-    that an open page never leads into a half-built site."""
-    for name, text in files.items():
+def replace_folder(folder: Path, files: Mapping[str, str] | Iterable[tuple[str, str]]) -> int:
+    """Make a folder hold exactly these text files (name, text) and return their number: each is written as it comes, then
+    those of an earlier build are removed, so that an open page never leads into a half-built site."""
+    kept = set()
+    for name, text in files.items() if isinstance(files, Mapping) else files:
         write_text(folder / name, text)
-    kept = {folder / name for name in files}
+        kept.add(folder / name)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file() and path not in kept:
             path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
+    return len(kept)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import polars as pl
 
-from codex_loop_assets.loop.inputs import ReportInputs
+from codex_loop_assets.loop.inputs import EXPOSURE, PARTS, ReportInputs
+from codex_loop_assets.measure.alerts import Alert
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets.signals.model import CanonTables
@@ -12,7 +15,7 @@ from codex_loop_assets.signals.observability import session_observability
 from codex_loop_assets.signals.schema import SignalSchema
 
 _CANON = ("spines", "events", "sessions", "turns", "tool_calls")
-_OF_SESSIONS = ("detections", "judge_coverage")
+_OF_DAYS = ("spines", "sessions", "detections", "judge_coverage")
 # Signals of every day: a cluster's page shows its most telling members, whichever day they are from.
 _WHOLE = (
     "signals",
@@ -29,23 +32,29 @@ def exposure(home: Home, days: list[str], schema: SignalSchema) -> pl.DataFrame:
     return pl.concat(parts).filter(pl.col("observable")).select("thread_id", "category").unique(maintain_order=True)
 
 
-def report_inputs(home: Home, days: list[str] | None = None) -> ReportInputs:
-    """The frames of the given days (all when None) and the tables over all days."""
+def report_inputs(home: Home, days: list[str] | None = None, alerts: Sequence[Alert] = ()) -> ReportInputs:
+    """The frames of the given days (all when None) and the tables over all days; turns and calls are read a day at a time
+    when they are asked for."""
     lake, schema = home.lake, current_schema(home)
     chosen = lake.keys("sessions") if days is None else [day for day in days if lake.has("sessions", day)]
-    frames = {table: lake.read(table, chosen) for table in (*_CANON, *_OF_SESSIONS)}
+    frames = {table: lake.read(table, chosen) for table in _OF_DAYS}
     frames |= {table: lake.read(table) for table in _WHOLE}
     texts = {
         row["ticket_id"]: path.read_text("utf-8")
         for row in frames["tickets"].iter_rows(named=True)
         if row["path"] and (path := home.root / row["path"]).is_file()
     }
+
+    def read_parts() -> Iterator[dict[str, pl.DataFrame]]:
+        for day in chosen:
+            yield {table: lake.read(table, day) for table in PARTS}
+
     return ReportInputs(
         frames=frames,
-        exposure=exposure(home, chosen, schema)
-        if chosen
-        else pl.DataFrame(schema={"thread_id": pl.String, "category": pl.String}),
+        exposure=exposure(home, chosen, schema) if chosen else pl.DataFrame(schema=EXPOSURE),
         types={name: category.type for name, category in schema.categories.items()},
         ticket_texts=texts,
         settings=home.section("report"),
+        alerts=alerts,
+        read_parts=read_parts,
     )

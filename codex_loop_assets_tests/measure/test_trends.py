@@ -132,24 +132,6 @@ def test_an_empty_lake_has_an_empty_table():
     assert table.height == 0 and trends.settled_through(table) is None
 
 
-def test_alerts_name_gaps_failures_and_new_patterns():
-    frames = world.frames()
-    frames["judge_coverage"] = frames["judge_coverage"].with_columns(status=pl.lit("failed"))
-    table = compute(frames)
-    fresh = frames["clusters"].with_columns(born=pl.lit(world.TODAY - timedelta(days=1)))
-    built = {DAY, DAY + timedelta(days=2)}
-    found = trends.alerts(table, fresh, frames["judge_coverage"], built, DAY + timedelta(days=13))
-    kinds = [alert.kind for alert in found]
-    assert kinds.count("stale_day") == 11 and kinds.count("failed_judging") == 1 and kinds.count("new_pattern") == 1
-    assert "unsettled_day" in kinds
-
-
-def test_a_quiet_and_complete_system_raises_no_alert():
-    frames = world.frames()
-    days = {DAY + timedelta(days=n) for n in range(13)}
-    assert trends.alerts(compute(frames), frames["clusters"], frames["judge_coverage"], days, world.TODAY) == []
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 30), st.sets(st.integers(1, 30)))
 def test_rates_lie_in_their_intervals_and_no_session_counts_twice(affected, unexposed):
