@@ -5,8 +5,10 @@ What belongs here: the session. What does not: where the word must not come out 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import string
 from pathlib import Path
 
 from codex_loop_assets_tests.traces.building import Spine, dumps
@@ -24,10 +26,16 @@ def words(token: str) -> dict[str, str]:
     return {field: f"{token}{field}" for field in FIELDS}
 
 
-def spine_session(codex: Path, thread: str, token: str, day: str = "2026-03-01") -> Path:
+def secrets(seed: str) -> dict[str, str]:
+    """Field -> an access token of its own, made here so that no file of the project holds one."""
+    digests = {field: hashlib.sha512(f"{seed}{field}".encode()).digest() for field in FIELDS}
+    alphabet = string.ascii_letters + string.digits
+    return {field: "gh" + "p_" + "".join(alphabet[byte % 62] for byte in digests[field][:36]) for field in FIELDS}
+
+
+def spine_session(codex: Path, thread: str, w: dict[str, str], day: str = "2026-03-01") -> Path:
     """A spine of one thread with a word in every field; a build that fails three times over, refusals, errors, a plan, a
     compaction, a rollback, an undo, a review, sub-agents and tools of servers."""
-    w = words(token)
     spine = Spine(thread)
     seconds = _seconds(day)
     git = {

@@ -15,7 +15,7 @@ from codex_loop_assets.resources.forget import forget_threads
 from codex_loop_assets.resources.jobs import jobs_folder
 from codex_loop_assets.resources.sources import scan
 from codex_loop_assets.tables import TABLES
-from codex_loop_assets_tests.canary import occurrences, spine_session
+from codex_loop_assets_tests.canary import occurrences, spine_session, words
 from codex_loop_assets_tests.cli.conftest import planted  # noqa: F401
 from codex_loop_assets_tests.loop import world
 from codex_loop_assets_tests.traces.building import Spine
@@ -39,9 +39,9 @@ def daily(home) -> None:
 def full_home(home, codex_home, monkeypatch):
     """A home with seven alike sessions, one of which holds the canary in every field, through the whole daily work."""
     monkeypatch.setenv("CODEX_LOOP_HARBOR", str(home.root / "no-harbor"))
-    spine_session(codex_home, THREAD, CANARY, "2026-03-01")
+    spine_session(codex_home, THREAD, words(CANARY), "2026-03-01")
     for number, thread in enumerate(OTHERS):
-        spine_session(codex_home, thread, "common", DAYS[number % 3])
+        spine_session(codex_home, thread, words("common"), DAYS[number % 3])
     daily(home)
     return home
 
