@@ -28,9 +28,9 @@ def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
     """Distil each cluster's signals into Harbor tasks; what came of every signal is a row."""
     codex = home.home
     registry, settings = codex.lake.read("cluster_registry"), codex.section("distill")
-    model = open_task_model(codex)
+    known, model = codex.lake.read_dated("signals"), open_task_model(codex)
     for cluster_id in context.partition_keys:
-        signals = members_of(codex.lake, cluster_id)
+        signals = members_of(codex.lake, cluster_id, known)
         canon = canon_of(codex, signals, settings["segments"]["later_session_days"])
         rows = distil_cluster(
             cluster_id,
@@ -40,8 +40,8 @@ def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
             codex.root,
             settings,
             clock.now(),
-            signals=codex.lake.read("signals").join(canon.sessions.select("thread_id"), on="thread_id", how="semi"),
-            codex_homes={known.name: known.path for known in codex.codex_homes()},
+            signals=known.drop("dt").join(canon.sessions.select("thread_id"), on="thread_id", how="semi"),
+            codex_homes={registered.name: registered.path for registered in codex.codex_homes()},
             model=model,
         )
         reached = funnel(rows, TABLES["task_validations"].empty()).lines()
@@ -91,11 +91,27 @@ def task_validations(context: dg.AssetExecutionContext, home: HomeResource):
 
 
 def canon_of(home: Home, signals: pl.DataFrame, around_days: int) -> CanonTables:
-    """The canonical tables of the days that hold these signals, and of as many days before and after: an earlier session may
-    have left the edits that one started from, a later one may have solved it."""
+    """Sessions, turns and calls of the threads that hold these signals, and of those that worked in the same directory or on
+    the same repository up to `around_days` before and after: an earlier session may have left the edits that one started
+    from, a later one may have solved it. Distilling reads no events and no spines, so none are loaded.
+    """
     window = timedelta(days=around_days)
     spans = [((day - window).isoformat(), (day + window).isoformat()) for day in signals["dt"].unique()]
     days = [day for day in home.lake.keys("spines") if any(first <= day <= last for first, last in spans)]
+    sessions = home.lake.read("sessions", days)
+    own = sessions.join(signals.select("thread_id"), on="thread_id", how="semi")
+    # A join knows no null, so a session without a directory or repository is kin to none by it.
+    kin = [sessions.join(own, on=column, how="semi") for column in ("thread_id", "cwd", "repository_url")]
+    near = pl.concat(kin).unique("thread_id", keep="first").select("thread_id")
+
+    def of_near(table: str) -> pl.DataFrame:
+        parts = [home.lake.read(table, day).join(near, on="thread_id", how="semi") for day in days]
+        return pl.concat([TABLES[table].empty(), *parts])
+
     return CanonTables(
-        **{table: home.lake.read(table, days) for table in ("spines", "events", "sessions", "turns", "tool_calls")}
+        spines=TABLES["spines"].empty(),
+        events=TABLES["events"].empty(),
+        sessions=sessions.join(near, on="thread_id", how="semi"),
+        turns=of_near("turns"),
+        tool_calls=of_near("tool_calls"),
     )

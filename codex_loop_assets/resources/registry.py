@@ -8,9 +8,12 @@ from codex_loop_assets.discovery.registry import clusters_to_refresh
 from codex_loop_assets.resources.lake import Lake
 
 
-def members_of(lake: Lake, cluster_id: str) -> pl.DataFrame:
-    """Signals of a cluster in its newest state (with `dt`, their partition day); of `adhoc-<signal_id>`: that one signal."""
-    signals = lake.read_dated("signals")
+def members_of(lake: Lake, cluster_id: str, signals: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Signals of a cluster in its newest state (with `dt`, their partition day); of `adhoc-<signal_id>`: that one signal.
+
+    signals: all of them with `dt`, for a caller that asks for many clusters; read from the lake by default.
+    """
+    signals = lake.read_dated("signals") if signals is None else signals
     if cluster_id.startswith("adhoc-"):
         return signals.filter(pl.col("signal_id") == cluster_id.removeprefix("adhoc-"))
     days = lake.keys("cluster_members")
