@@ -14,8 +14,10 @@ from typing import Any
 
 Pair = tuple[Sequence[float], Sequence[float]]
 
-# Sums of the same numbers in another order differ in the last bits; they are ties.
+# Sums of the same numbers in another order differ in the last bits: they are one value. Over many tasks what is rounded away adds
+# up, so that sums which differ by less than a tie are ties.
 _DECIMALS = 9
+_TIE = 1e-6
 
 
 def permutation_p(pairs: Sequence[Pair], limits: Mapping[str, Any]) -> float:
@@ -32,7 +34,7 @@ def permutation_p(pairs: Sequence[Pair], limits: Mapping[str, Any]) -> float:
     if exact is None:
         return _sampled_p(pairs, observed, limits)
     values, chances = exact
-    return float(min(1.0, chances[np.abs(values) >= observed - 10**-_DECIMALS].sum()))
+    return float(min(1.0, chances[np.abs(values) >= observed - _TIE].sum()))
 
 
 @lru_cache(maxsize=4096)
@@ -59,13 +61,14 @@ def _on_one_grid(tasks: Sequence[tuple[Any, Any]]) -> tuple[Any, Any] | None:
     """What `_convolved` gives, much faster, where every task's differences lie on one grid (0/1 rewards, equal repeats)."""
     import numpy as np
 
-    steps = {round(float(step), _DECIMALS) for values, _ in tasks for step in np.diff(values)}
-    if len(steps) > 1:
+    steps = [float(step) for values, _ in tasks for step in np.diff(values)]
+    if steps and max(steps) - min(steps) > 10**-_DECIMALS:
         return None
     chances = np.ones(1)
     for _, weights in tasks:
         chances = np.convolve(chances, weights)
-    lowest, step = sum(float(values[0]) for values, _ in tasks), next(iter(steps), 0.0)
+    # The step as it is: rounded, its error grows with the number of steps, and ties are lost.
+    lowest, step = sum(float(values[0]) for values, _ in tasks), steps[0] if steps else 0.0
     return lowest + step * np.arange(len(chances)), chances
 
 
@@ -92,7 +95,7 @@ def _sampled_p(pairs: Sequence[Pair], observed: float, limits: Mapping[str, Any]
         values = np.array([*before, *after])
         shuffled = source.permuted(np.tile(values, (limits["permutations"], 1)), axis=1)
         totals += shuffled[:, len(before) :].mean(axis=1) - shuffled[:, : len(before)].mean(axis=1)
-    as_extreme = int((np.abs(totals) >= observed - 10**-_DECIMALS).sum())
+    as_extreme = int((np.abs(totals) >= observed - _TIE).sum())
     return (as_extreme + 1) / (limits["permutations"] + 1)
 
 

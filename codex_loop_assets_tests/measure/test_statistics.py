@@ -1,6 +1,8 @@
 """Laws of comparison: no false alarms beyond the level, real differences found, nothing claimed from too little."""
 
 import itertools
+from collections import Counter
+from fractions import Fraction
 
 import polars as pl
 import pytest
@@ -170,6 +172,27 @@ def test_a_p_value_is_the_share_of_relabellings_that_are_as_extreme(pairs):
     share = sum(value >= observed - 1e-9 for value in every) / len(every)
     assert permutation_p(pairs, LIMITS) == pytest.approx(share)
     assert permutation_p([(after, before) for before, after in pairs], LIMITS) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("odd", [[], [([0.0, 0.5], [0.5, 1.0])]])
+def test_ties_are_not_lost_over_many_tasks(odd):
+    """Differences of thirds tie with the observed one in the last bits only: on one grid, and with a task beside it."""
+    pairs = [([0.0, 0.0, 1.0], [1.0, 1.0, 0.0])] * 20 + odd
+    sums = {Fraction(0): Fraction(1)}
+    for before, after in pairs:
+        values, size = [Fraction(value) for value in (*before, *after)], len(after)
+        choices = [sum(group) for group in itertools.combinations(values, size)]
+        differences = [chosen / size - (sum(values) - chosen) / (len(values) - size) for chosen in choices]
+        grown: dict[Fraction, Fraction] = {}
+        for total, chance in sums.items():
+            for value, count in Counter(differences).items():
+                grown[total + value] = grown.get(total + value, Fraction(0)) + chance * count / len(differences)
+        sums = grown
+    observed = sum(
+        sum(map(Fraction, after)) / len(after) - sum(map(Fraction, before)) / len(before) for before, after in pairs
+    )
+    exact = sum(chance for total, chance in sums.items() if abs(total) >= abs(observed))
+    assert permutation_p(pairs, LIMITS) == pytest.approx(float(exact), rel=1e-6)
 
 
 def test_a_distribution_too_large_to_build_is_sampled():
