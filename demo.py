@@ -19,7 +19,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 RECORDED = FIXTURES / "recorded_jobs" / "jobs"
 REMAKE = "python -m fixtures.recorded_jobs --home demo_output/home"
 REASON = (
-    "approved by demo.py to show the loop, not by a person: the surest proposal in people's own words"
+    "approved by demo.py to show the loop, not by a person: the largest sure proposal in people's own words"
     " (confidence {confidence:.2f}, {sample_count} moments in {session_count} sessions)"
 )
 
@@ -103,8 +103,8 @@ def learn_a_category(home, console: Console, now: str | None) -> None:
 
 
 def best_proposal(home) -> dict | None:
-    """The open proposal about friction to approve: mostly people's own words (what a judge can find again), the surest
-    first."""
+    """The open proposal about friction to approve: sure, mostly people's own words (what a judge can find again), the one
+    with most moments first."""
     import polars as pl
 
     from codex_loop_assets.resources.proposals import proposals_now
@@ -115,11 +115,14 @@ def best_proposal(home) -> dict | None:
         .group_by("cluster_id")
         .agg(words=(pl.col("detector") != "mechanical").mean())
     )
-    fitting = proposals_now(home).filter((pl.col("status") == "open") & (pl.col("type") == "friction"))
-    fitting = fitting.join(said.filter(pl.col("words") >= 0.5), on="cluster_id", how="semi")
-    best = fitting.filter(pl.col("session_count") >= 5).sort(
-        "confidence", "session_count", "proposal_id", descending=[True, True, False]
+    fitting = proposals_now(home).filter(
+        (pl.col("status") == "open")
+        & (pl.col("type") == "friction")
+        & (pl.col("confidence") >= home.section("discovery")["governance"]["confidence"])
+        & (pl.col("session_count") >= 5)
     )
+    fitting = fitting.join(said.filter(pl.col("words") >= 0.6), on="cluster_id", how="semi")
+    best = fitting.sort("sample_count", "confidence", "proposal_id", descending=[True, True, False])
     return best.row(0, named=True) if best.height else None
 
 

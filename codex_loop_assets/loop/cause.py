@@ -71,9 +71,14 @@ def _one_repository(facts: Mapping[str, Fact], total: int, least: float) -> bool
     return "repository" in facts and facts["repository"].sessions / total >= least
 
 
-def recorded(evidence: Evidence) -> int:
-    """How many signals rest on a record (a failure, a refusal, an edit) instead of on what somebody said."""
-    return evidence.signals.filter(pl.col("detector") == "mechanical").height
+def recorded(evidence: Evidence, root: Cause | None, settings: Mapping) -> float:
+    """The share of signals that rest on a record (a failure, a refusal, an edit) instead of on what somebody said. Where
+    people's phrase is what the sessions share (`root`), only records of sessions with that phrase are about it."""
+    signals = evidence.signals
+    if root and root.fact.name == "phrase":
+        saying = having(evidence, root.fact.name, root.fact.value)
+        signals = signals.filter(pl.col("thread_id").is_in(saying.implode()))
+    return float(signals["category"].is_in(settings["cause"]["recorded_categories"]).mean() or 0.0)
 
 
 @dataclass(frozen=True)

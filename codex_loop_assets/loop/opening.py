@@ -59,9 +59,9 @@ def _untrusted(case: Case, limits: Mapping) -> str | None:
 
 def _no_problem(case: Case, settings: Mapping) -> str | None:
     """What keeps the pattern from being one problem of its own."""
-    if recorded(case.evidence) < settings["cause"]["recorded"]:
+    if recorded(case.evidence, case.cause, settings) < settings["cause"]["recorded"]:
         return (
-            "only words: no failure, refusal or edit is recorded beside them, so there is nothing to reproduce or to"
+            "only words: hardly a failure, refusal or edit is recorded beside them, so there is nothing to reproduce or to"
             " measure; the review and the schema's proposals have it"
         )
     if case.cause is None:

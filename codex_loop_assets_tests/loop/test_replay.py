@@ -13,7 +13,9 @@ from codex_loop_assets.loop import life, tickets, verify
 from codex_loop_assets.loop.cause import having
 from codex_loop_assets.loop.evidence import gather
 from codex_loop_assets.settings import section
+from codex_loop_assets.tables import TABLES
 from codex_loop_assets_tests.loop import replay
+from codex_loop_assets_tests.loop.test_verify import CATEGORY, FRICTION_GONE, FRICTION_SAME, REWARD_SAME
 
 SETTINGS = section("tickets")
 # Besides the themes, two families of scenarios repeat one trouble; every other session is one of a kind.
@@ -113,9 +115,9 @@ def intervention(kind, recurs=False):
     return rows[0]["theme"], date.fromisoformat(rows[0]["day"])
 
 
-def judged(lived, theme, since):
-    """What `verify` says at the end of the days about the ticket of a theme's cluster; a person opened it where the rule
-    had not."""
+def judged(lived, theme, since, measured):
+    """What `verify` says at the end of the days about the ticket of a theme's cluster (a person opened it where the rule had
+    not), given comparisons on its dataset."""
     frames, today = lived.frames(), lived.states[-1].day
     cluster_id = cluster_about(lived, theme)
     log = [*lived.log, *tickets.decide(cluster_id, frames, lived.log, today, force=True).events]
@@ -124,19 +126,28 @@ def judged(lived, theme, since):
     exposed = lived.detected.exposure.filter(pl.col("category").is_in(categories.unique().implode()))["thread_id"]
     affected = having(gather(cluster_id, today, frames), *state.cause.values())
     change = verify.production_change(affected, frames["sessions"], exposed, since)
-    return verify.decide(state, None, {}, today, change, provable=False), log
+    comparisons = {"target": TABLES["regressions"].frame(measured)} if measured else {}
+    return verify.decide(state, CATEGORY, comparisons, today, change), log
 
 
 def test_a_planted_fix_is_verified_and_its_ticket_stays_closed(lived):
     theme, since = intervention("fix")
-    verdict, log = judged(lived, theme, since)
-    assert verdict.outcome == "close" and verdict.production.after.affected == 0
-    assert life.fold([*log, verdict.event])[verdict.event.ticket_id].status == "verified"
+    verdict, log = judged(lived, theme, since, [FRICTION_GONE, REWARD_SAME])
+    assert verdict.production.after.affected == 0 and verdict.production.before.affected >= 5
+    assert verdict.outcome == "close"
+    log.append(verdict.event)
+    seen = life.Observation(verdict.event.fingerprint, lived.states[-1].day + timedelta(days=7), ())
+    state = life.fold(log)[verdict.event.ticket_id]
+    assert state.status == "verified" and life.advance(state, state.fingerprint, seen, "", SETTINGS) == []
+
+
+def test_a_planted_fix_that_nobody_measured_stays_open(lived):
+    assert judged(lived, *intervention("fix"), [])[0].outcome == "keep"
 
 
 def test_a_planted_non_fix_is_not_verified(lived):
     theme, since = intervention("non_fix")
-    verdict, _ = judged(lived, theme, since)
+    verdict, _ = judged(lived, theme, since, [FRICTION_SAME, REWARD_SAME])
     assert verdict.outcome == "keep" and verdict.production.after.affected > 0
 
 
@@ -170,7 +181,7 @@ def test_a_planted_recurrence_reopens_its_ticket(lived):
 
 
 def test_a_ticket_closed_by_mistake_reopens_under_its_own_id(lived):
-    [state] = [state for state in lived.open().values() if "publish" in state.title]
+    [state] = [state for state in lived.open().values() if "People refuse git push" in state.title]
     before = next(event.day for event in lived.log if event.ticket_id == state.ticket_id)
     log = [event for event in lived.log if event.ticket_id == state.ticket_id and event.day <= before]
     log += [life.Event(state.ticket_id, state.fingerprint, before, "verified", "ada", "looked fine", {})]

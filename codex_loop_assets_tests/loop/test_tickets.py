@@ -144,7 +144,7 @@ def test_the_same_problem_updates_its_ticket():
 
 def test_people_who_only_complain_open_no_ticket():
     frames = world.frames()
-    frames["signals"] = frames["signals"].with_columns(detector=pl.lit("local_judge"))
+    frames["signals"] = frames["signals"].with_columns(detector=pl.lit("local_judge"), category=pl.lit("correction"))
     ticket = build(frames)
     assert ticket.row["status"] == "not_opened" and ticket.row["reason"].startswith("only words")
 
