@@ -80,6 +80,14 @@ def violations(folder, pages, path, axe, dark, width):
         ("index.html", False, 500),
         (f"clusters/{CLUSTER}.html", True, 1280),
         (f"sessions/{thread(1)}.html", False, 1280),
+        ("trends.html", True, 500),
+        ("tickets.html", False, 1280),
+        ("days.html", True, 1280),
+        ("clusters.html", False, 500),
+        ("sessions.html", True, 500),
+        ("scorecard.html", False, 500),
+        ("coverage.html", True, 1280),
+        ("funnel.html", False, 500),
     ],
 )
 def test_axe_finds_nothing(tmp_path, pages, axe, path, dark, width):
