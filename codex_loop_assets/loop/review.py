@@ -97,14 +97,29 @@ def queue(
     open_items = [*_proposals(frames, limits), *_tasks(frames, limits), *_tickets(frames, limits)]
     asked = [item for item in open_items if (item.kind, item.item_id) not in answered]
     signals = [item for item in _signals(frames, limits) if ("signal", item.item_id) not in answered]
-    room = max(0, limits["limit"] - len(asked))
+    room = max(limits["limit"] - len(asked), math.ceil(limits["limit"] * limits["signal_share"]))
     by_chance = sorted((item for item in signals if item.why == "audit"), key=lambda item: _chance(item.item_id))
     audited = by_chance[: math.ceil(room * limits["audit_share"])]
-    doubtful = sorted(
-        (item for item in signals if item.why == "uncertain"), key=lambda item: (-item.score, item.item_id)
-    )
-    chosen = [*asked, *audited, *doubtful[: room - len(audited)]]
-    return sorted(chosen, key=lambda item: (-item.score, item.kind, item.item_id))[: limits["limit"]]
+    doubtful = sorted((item for item in signals if item.why == "uncertain"), key=_best_first)
+    return _mixed([*asked, *audited, *doubtful[: room - len(audited)]], limits)
+
+
+def _best_first(item: Item) -> tuple:
+    return (-item.score, item.kind, item.item_id)
+
+
+def _mixed(items: Iterable[Item], limits: Mapping) -> list[Item]:
+    """Items of all kinds among one another, each kind best first and as often as its weight says: thirty tickets must not
+    stand before the first moment."""
+    kinds: dict[str, list[Item]] = {}
+    for item in sorted(items, key=_best_first):
+        kinds.setdefault(item.kind, []).append(item)
+    turns = [
+        ((position + 1) / limits["impact"][kind], _best_first(item), item)
+        for kind, ranked in kinds.items()
+        for position, item in enumerate(ranked)
+    ]
+    return [item for _, _, item in sorted(turns, key=lambda turn: turn[:2])][: limits["limit"]]
 
 
 def _chance(name: str) -> float:
