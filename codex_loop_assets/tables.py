@@ -403,7 +403,7 @@ SIGNALS = Table(
     "day",
     "One row per moment of friction or delight, merged over detectors.",
     ("signal_id",),
-    _DETECTION_COLUMNS + (_required("detectors", STRINGS, "All detectors that found it."),),
+    (*_DETECTION_COLUMNS, _required("detectors", STRINGS, "All detectors that found it.")),
 )
 
 JUDGE_COVERAGE = Table(
@@ -499,8 +499,12 @@ CLUSTER_EVENTS = Table(
         _required("dt", pl.Date, "Day of the event."),
         _required("kind", pl.String, "birth, branch (a birth near a living cluster), merge, split, dissolve."),
         _required("cluster_id", pl.String, "The cluster it happened to."),
-        _required("other_id", pl.String, "Heir of a merge, parent of a split, nearest cluster of a branch; '' otherwise."),
-        _required("overlap", pl.Float64, "Share of members shared with the other; of a branch the cosine of the centres."),
+        _required(
+            "other_id", pl.String, "Heir of a merge, parent of a split, nearest cluster of a branch; '' otherwise."
+        ),
+        _required(
+            "overlap", pl.Float64, "Share of members shared with the other; of a branch the cosine of the centres."
+        ),
         _required("size", pl.Int32, "Members at the event."),
     ),
 )

@@ -20,6 +20,7 @@ import psutil
 from codex_loop_assets.cli.options import Problem
 from codex_loop_assets.partitions import clusters as cluster_partitions
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.signals.redaction import redact
 
 PROCESS_TAG = "codex_loop/process"
 GAP_DAYS = 7
@@ -76,9 +77,7 @@ def contiguous(days: Iterable[str]) -> list[tuple[str, str]]:
     return ranges
 
 
-def neighbouring(
-    chosen: Iterable[str], known: Sequence[str], at_most: int = CLUSTERS_PER_RUN
-) -> list[tuple[str, str]]:
+def neighbouring(chosen: Iterable[str], known: Sequence[str], at_most: int = CLUSTERS_PER_RUN) -> list[tuple[str, str]]:
     """Partitions as ranges (first, last) of up to `at_most` neighbours in the order in which Dagster holds them (`known`).
 
     Nothing that was not chosen is in a range. A partition that Dagster does not hold is a range of its own, whose run says so.
@@ -133,8 +132,9 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
-            cause = error.cause or error
-            return f"{event.step_key} failed: {cause.message.strip()}\nThe run {result.run_id} has the details: codex-loop ui"
+            # The message of an exception may quote a line of a session file.
+            cause = redact((error.cause or error).message.strip(), result.run_id)
+            return f"{event.step_key} failed: {cause}\nThe run {result.run_id} has the details: codex-loop ui"
     return f"the run {result.run_id} failed before its first step; its log has the details: codex-loop ui"
 
 

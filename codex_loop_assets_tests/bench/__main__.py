@@ -9,7 +9,13 @@ import sys
 
 from codex_loop_assets_tests.bench import discovery, ingest, newcomer, redaction, statistics
 
-BENCHES = {"ingest": ingest.main, "discovery": lambda: discovery.main([]), "redaction": redaction.main, "newcomer": newcomer.main, "statistics": statistics.main}
+BENCHES = {
+    "ingest": ingest.main,
+    "discovery": lambda: discovery.main([]),
+    "redaction": redaction.main,
+    "newcomer": newcomer.main,
+    "statistics": statistics.main,
+}
 
 if __name__ == "__main__":
     names = sys.argv[1:] or list(BENCHES)

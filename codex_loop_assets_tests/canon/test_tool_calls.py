@@ -39,7 +39,7 @@ def test_request_execution_and_result_are_one_call(tmp_path):
     )
     assert found.calls.height == 1
     row = found.call("c1")
-    assert (row["name"], row["tool"], row["command"], row["exit_code"], row["exit_code_from"], row["success"], row["status"]) == (  # noqa: E501
+    assert (row["name"], row["tool"], row["command"], row["exit_code"], row["exit_code_from"], row["success"], row["status"]) == (
         "shell", "shell_command", "pytest -q", 1, "event", False, "failed",
     )  # fmt: skip
     assert (row["duration_ms"], row["approval"], row["approval_requests"], row["actor"], row["parsed"]) == (
@@ -328,7 +328,7 @@ def test_a_users_own_command_is_the_users(tmp_path):
         aggregated_output="boom",
     )
     assert of_spine(tmp_path / "a", spine).call("u1")["actor"] == "user"
-    text = "<user_shell_command>\n<command>\nmake test\n</command>\n<result>\nExit code: 2\nDuration: 1.0 seconds\nOutput:\nboom\n</result>\n</user_shell_command>"  # noqa: E501
+    text = "<user_shell_command>\n<command>\nmake test\n</command>\n<result>\nExit code: 2\nDuration: 1.0 seconds\nOutput:\nboom\n</result>\n</user_shell_command>"
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
     found = of_rollout(tmp_path / "b", [*start(), line(3, "response_item", item)])
     row = found.calls.row(0, named=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -61,7 +62,7 @@ def test_the_guides_commands_work_in_its_order(guide):
     guide("codex-loop schema-auto-promote --db ./codex_loop.db --confidence 0.85 --min-samples 10")
     guide("codex-loop schema-export --db ./codex_loop.db --output schema.json")
     assert {"exec_failure", "repeated_rephrasing"} <= {
-        category["name"] for category in json.load(open("schema.json"))["categories"]
+        category["name"] for category in json.loads(Path("schema.json").read_text("utf-8"))["categories"]
     }
     cluster = rows("SELECT cluster_id FROM cluster_registry WHERE status = 'live' ORDER BY size DESC LIMIT 1")[0][0]
     signal = rows("SELECT signal_id FROM signals ORDER BY signal_id LIMIT 1")[0][0]
@@ -73,7 +74,7 @@ def test_the_guides_commands_work_in_its_order(guide):
         f"codex-loop distill --db ./codex_loop.db --cluster-id {cluster} --output ./harbor_dataset", code=1
     )
     guide(f"codex-loop ticket --db ./codex_loop.db --cluster-id {cluster} --output ticket.md --force")
-    assert cluster in open("ticket.md").read()
+    assert cluster in Path("ticket.md").read_text("utf-8")
     assert "Share of sessions" in guide("codex-loop trends --db ./codex_loop.db --days 30")
     output = guide("codex-loop daily --codex-home codex --db ./codex_loop.db --lookback-hours 24 --verbose")
     assert "all accounted for: yes" in output

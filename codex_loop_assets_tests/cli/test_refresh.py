@@ -27,20 +27,23 @@ def two_clusters(home, codex_home):
     return home
 
 
-def test_a_cluster_that_fails_does_not_keep_the_others_from_their_ticket_and_is_named(two_clusters, monkeypatch):
+def test_a_cluster_that_fails_does_not_keep_the_others_from_their_ticket_and_is_named_without_its_secrets(
+    two_clusters, monkeypatch
+):
     stale = sorted(stale_clusters(two_clusters.lake))
     assert len(stale) >= 2
-    distil = tasks.distil_cluster
+    distil, secret = tasks.distil_cluster, "ghp" + "_" + "a1B2c3D4e5" * 3 + "f6G7h8"
 
     def failing(cluster_id, *arguments, **options):
         if cluster_id == stale[0]:
-            raise OSError("no space left")
+            raise OSError(f"no space left for {secret}")
         return distil(cluster_id, *arguments, **options)
 
     complaint = f"1 of {len(stale)} clusters could not be refreshed:\n{stale[0]}: .*no space left"
-    with monkeypatch.context() as broken, pytest.raises(Problem, match=complaint):
+    with monkeypatch.context() as broken, pytest.raises(Problem, match=complaint) as raised:
         broken.setattr(tasks, "distil_cluster", failing)
         refresh_clusters(two_clusters)
+    assert secret not in raised.value.message
     assert two_clusters.lake.keys("tickets") == stale[1:]
     assert refresh_clusters(two_clusters) == stale[:1]
     assert refresh_clusters(two_clusters) == []

@@ -3,7 +3,6 @@
 Secrets are assembled while the tests run, so that no file of the project holds anything a secret scanner would report.
 """
 
-# ruff: noqa: E501 (one sample of output per line reads better than wrapped strings)
 from __future__ import annotations
 
 import base64

@@ -138,7 +138,7 @@ class Spine:
 
     def shell_end(self, turn: str, call_id: str, command: str, code: int, stdout: str = "", stderr: str = "") -> Spine:
         self.event(
-            turn, "exec_command_end", call_id=call_id, turn_id=turn, command=["bash", "-lc", command], cwd="/home/ann/app",  # noqa: E501
+            turn, "exec_command_end", call_id=call_id, turn_id=turn, command=["bash", "-lc", command], cwd="/home/ann/app",
             parsed_cmd=[{"type": "unknown", "cmd": command}], source="agent", stdout=stdout, stderr=stderr,
             aggregated_output=stdout + stderr, exit_code=code, duration={"secs": 1, "nanos": 500_000_000},
         )  # fmt: skip

@@ -174,7 +174,7 @@ def test_bare_lines_of_summer_2025_are_read_and_state_records_counted(tmp_path):
         said("user", "<user_instructions>be brief</user_instructions>"),
         said("user", "fix the bug"),
         {"type": "function_call", "name": "shell", "arguments": '{"command":["bash","-lc","ls"]}', "call_id": "c"},
-        {"type": "function_call_output", "call_id": "c", "output": '{"output":"a\\n","metadata":{"exit_code":2,"duration_seconds":0.5}}'},  # noqa: E501
+        {"type": "function_call_output", "call_id": "c", "output": '{"output":"a\\n","metadata":{"exit_code":2,"duration_seconds":0.5}}'},
         said("assistant", "Fixed."),
     ]  # fmt: skip
     write_rollout(rollout_path(tmp_path), lines)
@@ -365,7 +365,7 @@ def test_lone_surrogates_nan_and_bad_bytes_do_not_lose_a_line(tmp_path):
     path = write_rollout(rollout_path(tmp_path), [CLASSIC[0]])
     with path.open("ab") as stream:
         stream.write(
-            b'{"timestamp":"2026-02-01T18:02:12.000Z","type":"event_msg","payload":{"type":"agent_message","message":"\\ud83d hi"}}\n'  # noqa: E501
+            b'{"timestamp":"2026-02-01T18:02:12.000Z","type":"event_msg","payload":{"type":"agent_message","message":"\\ud83d hi"}}\n'
         )
         stream.write(
             b'{"timestamp":"2026-02-01T18:02:13.000Z","type":"event_msg","payload":{"type":"agent_message","message":"a\xff","x":NaN}}\n'

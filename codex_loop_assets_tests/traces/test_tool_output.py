@@ -17,20 +17,20 @@ from codex_loop_assets.traces.tool_output import cut_output, output_facts, user_
         ('{"output":"Total output lines: 9\\n\\nhi","metadata":{"exit_code":0,"duration_seconds":1.5}}', 0, 1500, None, "hi"),
         ("Exit code: -1\nWall time: 0.2 seconds\nOutput:\nx", -1, 200, None, "x"),
         ("Exit code: 1\nWall time: 2 seconds\nTotal output lines: 900\nOutput:\nx", 1, 2000, None, "x"),
-        ("Chunk ID: a1\nWall time: 1.2345 seconds\nProcess exited with code 7\nOriginal token count: 4\nOutput:\nx", 7, 1234, None, "x"),  # noqa: E501
+        ("Chunk ID: a1\nWall time: 1.2345 seconds\nProcess exited with code 7\nOriginal token count: 4\nOutput:\nx", 7, 1234, None, "x"),
         ("Wall time: 1.0 seconds\nProcess running with session ID 42\nOutput:\nstill", None, 1000, "running", "still"),
         ("exec command rejected by user", None, None, "refused", None),
         ("patch rejected by user", None, None, "refused", None),
         ('exec_command failed: Rejected("rejected by user")', None, None, "refused", None),
         ("exec_command failed: no such shell", None, None, "failed_to_start", None),
-        ("patch rejected: writing outside of the project; rejected by user approval settings", None, None, "policy", None),  # noqa: E501
+        ("patch rejected: writing outside of the project; rejected by user approval settings", None, None, "policy", None),
         ("aborted by user after 2.5s", None, 2500, "aborted", None),
         ("Wall time: 3.0 seconds\naborted by user", None, 3000, "aborted", None),
         ("execution error: Io(...)", None, None, "not_run", None),
         ("apply_patch verification failed: Failed to find context", None, None, "bad_patch", None),
         ("command timed out after 1000 milliseconds\nhalf", None, None, "timed_out", None),
-        ("Exit code: 124\nWall time: 1 seconds\nOutput:\ncommand timed out after 1000 milliseconds", 124, 1000, "timed_out", None),  # noqa: E501
-        ([{"type": "input_text", "text": "Exit code: 5\nWall time: 1 seconds\nOutput:\n"}, {"type": "input_text", "text": "x"}], 5, 1000, None, None),  # noqa: E501
+        ("Exit code: 124\nWall time: 1 seconds\nOutput:\ncommand timed out after 1000 milliseconds", 124, 1000, "timed_out", None),
+        ([{"type": "input_text", "text": "Exit code: 5\nWall time: 1 seconds\nOutput:\n"}, {"type": "input_text", "text": "x"}], 5, 1000, None, None),
         ({"content": "plain", "success": True}, None, None, None, "plain"),
     ],
 )  # fmt: skip
@@ -87,6 +87,6 @@ def test_codexs_mark_of_what_it_left_out_outlives_the_cut(mark, place, size):
 
 
 def test_a_users_own_command_gives_its_exit_code():
-    text = "<user_shell_command>\n<command>\nmake test\n</command>\n<result>\nExit code: 2\nDuration: 1.25 seconds\nOutput:\nboom\n</result>\n</user_shell_command>"  # noqa: E501
+    text = "<user_shell_command>\n<command>\nmake test\n</command>\n<result>\nExit code: 2\nDuration: 1.25 seconds\nOutput:\nboom\n</result>\n</user_shell_command>"
     command, facts = user_shell_facts(text)
     assert (command, facts.exit_code, facts.duration_ms, facts.text) == ("make test", 2, 1250, "boom")
