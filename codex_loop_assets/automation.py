@@ -15,7 +15,7 @@ import dagster as dg
 import polars as pl
 
 from codex_loop_assets import clock, decisions, stages
-from codex_loop_assets.resources.freshness import unsettled_days
+from codex_loop_assets.resources.freshness import unfinished_days, unsettled_days
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.sources import scan
 
@@ -31,7 +31,7 @@ daily_job = dg.define_asset_job(
 )
 registry_job = dg.define_asset_job(
     "registry",
-    dg.AssetSelection.assets(*stages.RETENTION, *stages.REGISTRY, *stages.SUMMARIES),
+    dg.AssetSelection.assets(*stages.RETENTION, *stages.REGISTRY, *stages.SUMMARIES, *stages.SITE),
     description="Forget what is older than the retention, then bring the cluster registry and the summaries up to date.",
 )
 refresh_job = dg.define_asset_job(
@@ -54,10 +54,11 @@ ATTEMPTS = 3
     job=daily_job, cron_schedule="0 3 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING
 )
 def daily_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
-    """At 03:00 UTC: yesterday, and every day whose files changed or whose judging is unfinished."""
+    """At 03:00 UTC: yesterday, and every day whose files changed, whose judging is unfinished, or whose work was cut off or
+    went no further than the sensor's ingest."""
     yesterday = (context.scheduled_execution_time.astimezone(UTC) - timedelta(days=1)).date().isoformat()
     codex = home.home
-    for day in sorted({yesterday, *scan(codex).changed, *unsettled_days(codex.lake)}):
+    for day in sorted({yesterday, *scan(codex).changed, *unsettled_days(codex.lake), *unfinished_days(codex.lake)}):
         yield dg.RunRequest(partition_key=day, run_key=f"{context.scheduled_execution_time.isoformat()}:{day}")
 
 

@@ -11,6 +11,7 @@ RETENTION = ("retention",)
 REGISTRY = ("cluster_registry",)
 TASKS = ("harbor_datasets", "task_validations", "tickets")
 MEASURE = ("eval_runs", "trial_signals", "regressions")
-SUMMARIES = ("scorecard", "trends", "site")
+SUMMARIES = ("scorecard", "trends")
+SITE = ("site",)
 
 DAILY = (*INGEST, *CANON, *SIGNALS, *DISCOVERY, *REPORT)

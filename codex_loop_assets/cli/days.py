@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from codex_loop_assets.cli.options import Problem, today
-from codex_loop_assets.resources.freshness import stale_days, unsettled_days
+from codex_loop_assets.resources.freshness import stale_days, unfinished_days, unsettled_days
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.sources import scan
+from codex_loop_assets.stages import CANON
 
 
 def changed(home: Home, since: datetime | None = None) -> list[str]:
@@ -24,17 +25,19 @@ def changed(home: Home, since: datetime | None = None) -> list[str]:
 
 
 def for_daily(home: Home, since: datetime | None = None) -> list[str]:
-    """Changed days, days some judge has yet to finish, days whose signals are out of date, and yesterday."""
+    """Changed days, days some judge has yet to finish, days whose work was cut off or is out of date, and yesterday."""
     yesterday = (today() - timedelta(days=1)).isoformat()
-    return sorted({*changed(home, since), *unsettled_days(home.lake), *needing_signals(home), yesterday})
+    return sorted({*changed(home, since), *unsettled_days(home.lake), *unfinished_days(home.lake), yesterday})
+
+
+def for_ingest(home: Home, since: datetime | None = None) -> list[str]:
+    """Changed days, and days that were read but whose sessions, turns and calls were not made from it."""
+    return sorted({*changed(home, since), *stale_days(home.lake, *CANON)})
 
 
 def needing_signals(home: Home) -> list[str]:
     """Ingested days whose signals are missing or were made from other turns."""
-    lake = home.lake
-    return sorted(
-        {*stale_days(lake, "mechanical_signals"), *stale_days(lake, "semantic_signals"), *stale_days(lake, "signals")}
-    )
+    return stale_days(home.lake, "mechanical_signals", "semantic_signals", "signals")
 
 
 def needing_clusters(home: Home) -> list[str]:

@@ -12,7 +12,7 @@ from codex_loop_assets.cli import days as which
 from codex_loop_assets.cli.options import Problem, home_options, parse_day
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.retention import days_kept, due
-from codex_loop_assets.stages import CANON, DISCOVERY, INGEST, REGISTRY, REPORT, RETENTION, SIGNALS, SUMMARIES
+from codex_loop_assets.stages import CANON, DISCOVERY, INGEST, REGISTRY, REPORT, RETENTION, SIGNALS, SITE, SUMMARIES
 
 _codex_home = click.option(
     "--codex-home", multiple=True, type=click.Path(), help="Codex home to read (repeatable); remembered."
@@ -43,7 +43,7 @@ def ingest(home: Home, codex_home: tuple[str, ...], lookback_hours: int | None, 
     from codex_loop_assets.cli.summaries import coverage
 
     _register(home, codex_home)
-    chosen = day or which.changed(home, _since(lookback_hours))
+    chosen = day or which.for_ingest(home, _since(lookback_hours))
     if chosen:
         materialise(home, [*INGEST, *CANON], days=chosen)
     home.refresh_catalogue()
@@ -136,6 +136,8 @@ def run_daily(
         refresh_clusters(home)
     materialise(home, SUMMARIES)
     materialise(home, REPORT, days=chosen)
+    # Last: it shows the days' reports, and which failed run has not been made good.
+    materialise(home, SITE)
     home.refresh_catalogue()
     overview(home, console)
 

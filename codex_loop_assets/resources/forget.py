@@ -26,6 +26,7 @@ from codex_loop_assets.loop.report import day_page
 from codex_loop_assets.resources import forget_clusters, reviews
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.forgotten import remember
+from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.judges import model_judge
 from codex_loop_assets.resources.report_inputs import report_inputs
@@ -128,11 +129,12 @@ def _render_missing_pages(home: Home) -> None:
     """The days' pages again, from what is left."""
     reports = home.lake.read("daily_report")
     missing = [row["dt"].isoformat() for row in reports.to_dicts() if not (home.root / row["path"]).is_file()]
-    inputs = report_inputs(home, missing) if missing else None
+    made_from = {day: inputs(home.lake, "daily_report", day) for day in missing}
+    given = report_inputs(home, missing) if missing else None
     for day in missing:
-        html, row = day_page(inputs, date.fromisoformat(day))
+        html, row = day_page(given, date.fromisoformat(day))
         # The page last: a page that is missing is what a run after a kill looks for.
-        home.lake.write("daily_report", day, TABLES["daily_report"].frame([row]))
+        home.lake.write("daily_report", day, TABLES["daily_report"].frame([row]), made_from[day])
         write_text(home.root / row["path"], html)
 
 

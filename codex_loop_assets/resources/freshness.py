@@ -17,6 +17,8 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "mechanical_signals": ("spines", "events", "sessions", "turns", "tool_calls"),
     "semantic_signals": ("spines", "events", "sessions", "turns", "tool_calls"),
     "signals": ("mechanical_signals", "semantic_signals"),
+    # The page is the last that a day's work writes, so a day whose work was cut off anywhere has none that is up to date.
+    "daily_report": ("spines", "sessions", "signals", "judge_coverage", "clusters"),
 }
 
 
@@ -25,9 +27,16 @@ def inputs(lake: Lake, table: str, day: str) -> dict[str, str | None]:
     return {upstream: lake.digest(upstream, day) for upstream in UPSTREAM[table]}
 
 
-def stale_days(lake: Lake, table: str) -> list[str]:
-    """Ingested days whose partition of `table` is missing or was made from other inputs."""
-    return [day for day in lake.keys("spines") if lake.stale(table, day, inputs(lake, table, day))]
+def stale_days(lake: Lake, *tables: str) -> list[str]:
+    """Ingested days whose partition of any of the tables is missing or was made from other inputs."""
+    return [
+        day for day in lake.keys("spines") if any(lake.stale(table, day, inputs(lake, table, day)) for table in tables)
+    ]
+
+
+def unfinished_days(lake: Lake) -> list[str]:
+    """Ingested days with anything out of date: a run of theirs was cut off, or only some stages were run since."""
+    return stale_days(lake, *UPSTREAM)
 
 
 def unsettled_days(lake: Lake) -> list[str]:

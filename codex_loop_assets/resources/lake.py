@@ -149,6 +149,8 @@ class Lake:
                 self.write(table, SENTINEL[definition.partitioning], definition.empty())
 
     def _manifest(self, table: str, key: str | None) -> dict | None:
+        if not self.has(table, key):
+            return None  # Somebody deleted the data, to have it made again.
         try:
             return json.loads(self.path(table, key).with_name(_MANIFEST).read_text("utf-8"))
         except FileNotFoundError:

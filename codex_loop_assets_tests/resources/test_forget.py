@@ -32,6 +32,7 @@ def daily(home) -> None:
     refresh_clusters(home)
     materialise(home, stages.SUMMARIES)
     materialise(home, stages.REPORT, days=DAYS)
+    materialise(home, stages.SITE)
     home.refresh_catalogue()
 
 
