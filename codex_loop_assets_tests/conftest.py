@@ -7,9 +7,21 @@ import os
 from pathlib import Path
 
 import pytest
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from codex_loop_assets import clock
 from codex_loop_assets.resources.homes import VARIABLE, Home
+
+
+@pytest.fixture(autouse=True)
+def no_dagster_storage_outlives_its_test():
+    """Undo what an instance leaves in Dagster's context variable of the current storage.
+
+    Instances that are closed in another order than they were opened put a closed one back, and the next test that runs an
+    asset in the same process then fails with "undefined DagsterInstance weakref".
+    """
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture
