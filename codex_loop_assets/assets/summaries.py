@@ -10,7 +10,8 @@ from codex_loop_assets import clock
 from codex_loop_assets.assets.policy import OWNERS, describe, store, table_spec
 from codex_loop_assets.assets.signals import CANON
 from codex_loop_assets.loop import append_log
-from codex_loop_assets.loop.review import Verdict, scorecard_rows
+from codex_loop_assets.loop.labels import scorecard_rows
+from codex_loop_assets.loop.review import Verdict
 from codex_loop_assets.loop.site import pages as site_pages
 from codex_loop_assets.measure import trends as rates
 from codex_loop_assets.measure.gold import fixture_truth

@@ -1,7 +1,7 @@
 """`review`: one queue for moments, proposed categories, tasks and tickets, in the terminal.
 
 What belongs here: showing an item and taking a key. What does not: the order of the queue and the worth of answers
-(`loop.review`), what an answer does (`resources.reviews`).
+(`loop.review`, `loop.labels`), what an answer does (`resources.reviews`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from rich.text import Text
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.cli.tasks import partition
-from codex_loop_assets.loop.review import Answer, Item, Verdict, agreement
+from codex_loop_assets.loop.labels import agreement, agreement_with_people
+from codex_loop_assets.loop.review import Answer, Item, Verdict
 from codex_loop_assets.resources import reviews
 from codex_loop_assets.resources.homes import Home
 
@@ -87,8 +88,14 @@ def summary(given: Iterable[Verdict], asked: int) -> str:
 
 
 def agreement_lines(verdicts: Iterable[Verdict]) -> list[str]:
-    """How far every two people who judged the same moments agree."""
-    return [
+    """How far every two people who judged the same moments agree, and how far each detector agrees with people."""
+    detectors = [
+        f"people accepted {row['accepted']} of {row['items']} moments of {row['detector']} that were drawn by chance: "
+        f"{row['share']:.0%} [{row['low']:.0%} to {row['high']:.0%}]"
+        + (f"; it expected {row['expected']:.0%}" if row["expected"] is not None else "")
+        for row in agreement_with_people(verdicts)
+    ]
+    return detectors + [
         f"{pair['first']} and {pair['second']} agree on {pair['same']:.0%} of {pair['items']} moments"
         + (f" (kappa {pair['kappa']:.2f})" if pair["kappa"] is not None else "")
         for pair in agreement(verdicts)

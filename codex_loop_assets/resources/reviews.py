@@ -1,7 +1,7 @@
 """The review of a home: what to ask, and what becomes of an answer. The command line and Dagster's job both record here.
 
 What belongs here: reading the queue's frames and writing the logs that an answer reaches. What does not: the order of the
-queue and the worth of answers (`loop.review`), asking.
+queue (`loop.review`), the worth of answers (`loop.labels`), asking.
 """
 
 from __future__ import annotations

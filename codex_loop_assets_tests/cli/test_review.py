@@ -137,6 +137,11 @@ def test_an_empty_queue_says_so():
 def test_agreement_is_shown_once_two_people_judged_the_same(planted):
     item = item_of(planted, "signal")
     reviews.record(planted, item, "accept", "ada", "")
-    assert agreement_lines(reviews.verdicts(planted)) == []
+    between_people = [text for text in agreement_lines(reviews.verdicts(planted)) if " agree on " in text]
+    assert between_people == []
     reviews.record(planted, item, "accept", "grace", "")
-    assert agreement_lines(reviews.verdicts(planted)) == ["ada and grace agree on 100% of 1 moments"]
+    of_detector, between_people = agreement_lines(reviews.verdicts(planted))
+    assert between_people == "ada and grace agree on 100% of 1 moments"
+    assert of_detector.startswith(
+        f"people accepted 1 of 1 moments of {item.about['detector']} that were drawn by chance"
+    )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_loop_assets.loop import append_log, life, review, tickets
+from codex_loop_assets.loop import append_log, labels, life, review, tickets
 from codex_loop_assets.settings import section
 from codex_loop_assets_tests.loop import world
 
@@ -30,8 +30,10 @@ def ticket_row():
     }  # fmt: skip
 
 
-def verdict(item_id, answer="accept", who="ada", why="audit", at="2026-03-14T10:00:00+00:00", category="exec_failure"):
-    about = {
+def verdict(
+    item_id, answer="accept", who="ada", why="audit", at="2026-03-14T10:00:00+00:00", category="exec_failure", **more
+):
+    about = more | {
         "thread_id": "t",
         "run": 0,
         "seq_start": 5,
@@ -82,28 +84,38 @@ def test_the_majority_labels_and_a_tie_labels_nothing():
         verdict("sig_1", "accept", "ada"), verdict("sig_1", "accept", "grace"), verdict("sig_1", "reject", "joan"),
         verdict("sig_2", "accept", "ada"), verdict("sig_2", "reject", "grace"),
     ]  # fmt: skip
-    labels = review.gold_labels(given_verdicts)
-    assert labels["accepted"].to_list() == [True, None] and labels["agreed"].to_list() == [False, False]
+    found = labels.gold_labels(given_verdicts)
+    assert found["accepted"].to_list() == [True, None] and found["agreed"].to_list() == [False, False]
 
 
 def test_the_newest_answer_of_a_person_counts():
     changed = [verdict("sig_1", "accept"), verdict("sig_1", "reject", at="2026-03-15T10:00:00+00:00")]
-    assert review.gold_labels(changed)["accepted"].to_list() == [False]
+    assert labels.gold_labels(changed)["accepted"].to_list() == [False]
 
 
 def test_agreement_between_people_is_shown_beyond_chance():
     votes = [verdict(f"sig_{n}", "accept" if n % 2 else "reject", who) for n in range(10) for who in ("ada", "grace")]
-    [pair] = review.agreement(votes)
+    [pair] = labels.agreement(votes)
     assert pair["same"] == 1 and pair["kappa"] == 1 and pair["items"] == 10
     always = [verdict(f"sig_{n}", "accept", who) for n in range(3) for who in ("ada", "grace")]
-    assert review.agreement(always)[0]["kappa"] is None
+    assert labels.agreement(always)[0]["kappa"] is None
 
 
 def test_precision_counts_chance_draws_only_and_claims_no_recall():
     votes = [verdict(f"sig_{n}", "accept" if n < 8 else "reject") for n in range(10)]
     votes += [verdict(f"sig_x{n}", "reject", why="uncertain") for n in range(10)]
-    [row] = review.scorecard_rows(votes, world.frames()["signals"], bar=0.7).to_dicts()
+    [row] = labels.scorecard_rows(votes, world.frames()["signals"], bar=0.7).to_dicts()
     assert row["precision"] == 0.8 and row["recall"] is None and row["above_bar"] and row["precision_low"] < 0.8
+
+
+def test_a_detector_that_promises_more_than_people_accept_is_shown_beside_its_promise():
+    votes = [verdict(f"sig_{n}", "accept" if n < 2 else "reject", confidence=0.9) for n in range(20)]
+    votes += [verdict(f"sig_x{n}", "accept", why="uncertain", confidence=0.1) for n in range(20)]
+    [row] = labels.agreement_with_people(votes)
+    assert (row["detector"], row["items"], row["accepted"]) == ("mechanical", 20, 2)
+    assert row["expected"] == pytest.approx(0.9) and row["low"] < row["share"] < row["high"] < row["expected"]
+    before = [verdict("sig_1", "accept")]
+    assert labels.agreement_with_people(before)[0]["expected"] is None
 
 
 def test_verdicts_survive_their_log(tmp_path):
@@ -118,7 +130,7 @@ def test_verdicts_survive_their_log(tmp_path):
 def test_skips_never_change_a_label(answers):
     votes = [verdict("sig_1", reply, who=f"person {n}") for n, reply in enumerate(answers)]
     without = [vote for vote in votes if vote.answer != "skip"]
-    assert review.gold_labels(votes).equals(review.gold_labels(without))
+    assert labels.gold_labels(votes).equals(labels.gold_labels(without))
 
 
 def test_many_tickets_do_not_keep_moments_from_being_asked():
