@@ -17,12 +17,13 @@ from rich.markdown import Markdown
 from codex_loop_assets.cli.options import Problem, home_options, parse_day, today
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.cli.tasks import partition
+from codex_loop_assets.distill.sets import shortfalls
 from codex_loop_assets.loop import life
 from codex_loop_assets.loop import verify as rule
 from codex_loop_assets.loop.cause import having
 from codex_loop_assets.loop.evidence import gather
 from codex_loop_assets.loop.tickets import newest_state
-from codex_loop_assets.resources import jobs, ticket_history
+from codex_loop_assets.resources import evaluation_sets, jobs, ticket_history
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.registry import members_of
 from codex_loop_assets.resources.report_inputs import exposure
@@ -122,15 +123,17 @@ def judge(home: Home, state: life.State, day: date, since: date | None) -> rule.
     """The verdict on a ticket from the home's comparisons and, where the day of the change is known (`since`, or as the
     ticket's history says), from production."""
     lake = home.lake
-    comparisons = rule.by_role(lake.read("regressions"), lake.read("cluster_registry"), state.cluster_id)
+    category = newest_state(state.cluster_id, lake.read("clusters"), day)["top_category"]
+    found = evaluation_sets.sets_of(home, state.cluster_id)
     changed_on = since or state.fixing_since or state.verified_on
     return rule.decide(
         state,
-        newest_state(state.cluster_id, lake.read("clusters"), day)["top_category"],
-        comparisons,
+        category,
+        evaluation_sets.compared(home, state.cluster_id, found, lake.read("regressions", state.cluster_id), category),
         day,
         production(home, state, changed_on) if changed_on else None,
         home.section("tickets"),
+        shortfalls=shortfalls(found, home.section("distill")["sets"]),
         provable=has_task(
             lake.read("harbor_datasets", state.cluster_id), lake.read("task_validations", state.cluster_id)
         ),

@@ -82,24 +82,20 @@ def document(cluster_id: str, sets: pl.DataFrame, settings: Mapping[str, Any]) -
     return {"cluster_id": cluster_id, "sets": tasks, "not_enough_data": shortfalls(sets, settings)}
 
 
-def roles(sets: pl.DataFrame) -> dict[str, list[str]]:
-    """Clusters by the set that their tasks are in; a cluster without a task in any set plays no role."""
+def minimum_tasks(settings: Mapping[str, Any]) -> dict[str, int]:
+    """The size below which each set gives no verdict. `settings` is the `sets` part."""
     return {
-        kind: sets.filter(pl.col("set_kind") == kind)["cluster_id"].unique(maintain_order=True).to_list()
-        for kind in KINDS
+        "target": settings["minimum_target_tasks"],
+        "neighbour": settings["minimum_neighbour_tasks"],
+        "delight_guard": settings["minimum_guard_tasks"],
     }
 
 
 def shortfalls(sets: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:
     """The sets too small for a verdict, with the reason in words. `settings` is the `sets` part."""
-    minimum = {
-        "target": settings["minimum_target_tasks"],
-        "neighbour": settings["minimum_neighbour_tasks"],
-        "delight_guard": settings["minimum_guard_tasks"],
-    }
     sizes = dict(sets.group_by("set_kind").len().iter_rows())
     return {
-        kind: f"not enough data: {sizes.get(kind, 0)} validated tasks in the {kind} set, {needed} are needed"
-        for kind, needed in minimum.items()
+        kind: f"not enough data: {sizes.get(kind, 0)} validated tasks in the {kind.replace('_', ' ')} set, {needed} are needed"
+        for kind, needed in minimum_tasks(settings).items()
         if sizes.get(kind, 0) < needed
     }

@@ -70,13 +70,15 @@ class Production:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of the ticket and why, with the statistics behind it and the event for the log."""
+    """What becomes of the ticket and why, with the statistics behind it and the event for the log. `shortfalls`: the sets that
+    were too small to say anything, in words."""
 
     outcome: Outcome
     reason: str
     checks: tuple[Check, ...]
     production: Production | None
     event: life.Event
+    shortfalls: tuple[str, ...] = ()
 
     def markdown(self) -> str:
         """The verdict for people: the rule's reason, then every comparison with its numbers."""
@@ -93,9 +95,12 @@ def decide(
     production: Production | None = None,
     settings: Mapping | None = None,
     *,
+    shortfalls: Mapping[str, str] | None = None,
     provable: bool = True,
 ) -> Verdict:
-    """The verdict on a ticket. `comparisons` maps target, neighbour and delight_guard to rows of `regressions`.
+    """The verdict on a ticket. `comparisons` maps target, neighbour and delight_guard to rows of `regressions`; `shortfalls`
+    maps those of them whose set has too few proven tasks to why (`distill.sets.shortfalls`): whatever was measured on
+    such a set decides nothing.
 
     Closes when the target's friction (or, where no trial could show it, its reward) improves, its reward does not get
     worse, no neighbour and no guard gets worse, and production does not say otherwise. Reopens a verified ticket when
@@ -103,13 +108,14 @@ def decide(
     missing.
     """
     rule = (settings or section("tickets"))["verify"]
+    short = dict(shortfalls or {})
     checks = tuple(
-        _check(role, row, rule)
+        _check(role, row, rule, short.get(role))
         for role in ("target", "neighbour", "delight_guard")
         for row in comparisons.get(role, pl.DataFrame()).to_dicts()
     )
     harms = [check.message for check in checks if check.effect == "harms"]
-    missing = _missing(checks, category, rule)
+    missing = _missing(checks, category, rule, short)
     worse = _production_worse(production)
     if worse:
         harms.append(worse)
@@ -121,7 +127,8 @@ def decide(
     elif missing:
         outcome, reason = "keep", "; ".join(missing)
     else:
-        outcome, reason = "close", "; ".join(check.message for check in checks if check.effect == "helps")
+        outcome = "close"
+        reason = "; ".join([*(check.message for check in checks if check.effect == "helps"), *short.values()])
     event = life.Event(
         state.ticket_id,
         state.fingerprint,
@@ -131,25 +138,14 @@ def decide(
         reason,
         {"comparisons": _digest(checks)},
     )
-    return Verdict(outcome, reason, checks, production, event)
+    return Verdict(outcome, reason, checks, production, event, tuple(short.values()))
 
 
-def by_role(regressions: pl.DataFrame, registry: pl.DataFrame, cluster_id: str) -> dict[str, pl.DataFrame]:
-    """Rows of `regressions` as `decide` takes them: the cluster's own are the target; of the other clusters, delight
-    guards and friction is neighbouring, as far as they compare the same arms. `registry` is `cluster_registry`."""
-    target = regressions.filter(pl.col("cluster_id") == cluster_id)
-    pairs = target.select("baseline_arm", "candidate_arm").unique()
-    others = regressions.filter(pl.col("cluster_id") != cluster_id).join(
-        pairs, on=["baseline_arm", "candidate_arm"], how="semi"
-    )
-    delight = registry.filter(pl.col("type") == "delight")["cluster_id"]
-    guards = pl.col("cluster_id").is_in(delight.implode())
-    return {"target": target, "neighbour": others.filter(~guards), "delight_guard": others.filter(guards)}
-
-
-def _check(role: str, row: Mapping[str, Any], rule: Mapping) -> Check:
+def _check(role: str, row: Mapping[str, Any], rule: Mapping, shortfall: str | None) -> Check:
     name = f"{role.replace('_', ' ')}, {row['endpoint']}"
     numbers = _numbers(row)
+    if shortfall:
+        return Check(role, row, "undecided", f"{name}: {shortfall}")
     contradiction = _contradiction(row)
     if contradiction:
         return Check(role, row, "undecided", f"{name}: {contradiction} ({numbers})")
@@ -189,7 +185,9 @@ def _numbers(row: Mapping[str, Any]) -> str:
     return f"{row['difference']:+.2f}, 95 % interval {interval}{p}, {row['tasks']} tasks × {row['repeats']:g} repeats"
 
 
-def _missing(checks: tuple[Check, ...], category: str | None, rule: Mapping) -> list[str]:
+def _missing(
+    checks: tuple[Check, ...], category: str | None, rule: Mapping, shortfalls: Mapping[str, str]
+) -> list[str]:
     """What keeps the ticket from closing although nothing got worse."""
     targets = [check for check in checks if check.role == "target"]
     friction = [check for check in targets if check.row["endpoint"] == category]
@@ -199,10 +197,15 @@ def _missing(checks: tuple[Check, ...], category: str | None, rule: Mapping) -> 
     found = []
     if not targets:
         found.append("the ticket's own dataset was not compared")
+    elif "target" in shortfalls:
+        found.append(shortfalls["target"])
     elif not any(check.effect == "helps" for check in deciding):
         found += [check.message for check in deciding] or ["neither friction nor reward was measured on the target"]
     for role, needed in (("neighbour", rule["require_neighbours"]), ("delight_guard", rule["require_guard"])):
-        if needed and not any(check.role == role for check in checks):
+        told = [check for check in checks if check.role == role and check.row["verdict"] != "not_enough_data"]
+        if needed and role in shortfalls:
+            found.append(shortfalls[role])
+        elif needed and not told:
             found.append(f"the {role.replace('_', ' ')} set was not compared")
     return found
 

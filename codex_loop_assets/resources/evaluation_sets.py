@@ -1,7 +1,7 @@
 """The sets that judge a change, as a home knows them now: a cluster's own proven tasks, its neighbours' and the delight guard's.
 
-What belongs here: reading clusters, repositories, centres and proofs. What does not: what makes a neighbour, and how small a
-set may be (`distill.sets`).
+What belongs here: reading clusters, repositories, centres, proofs and the trials on the sets. What does not: what makes a neighbour,
+and how small a set may be (`distill.sets`); comparing (`measure.set_comparison`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import polars as pl
 
 from codex_loop_assets.distill import sets
 from codex_loop_assets.distill.dataset import SETS_FILE
+from codex_loop_assets.measure.set_comparison import compare_sets
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.proofs import proven
 from codex_loop_assets.resources.vectors import CENTROIDS, VectorStore
+from codex_loop_assets.tables import EVAL_RUNS, TRIAL_SIGNALS
 
 
 def sets_of(home: Home, cluster_id: str) -> pl.DataFrame:
@@ -37,6 +39,27 @@ def sets_of(home: Home, cluster_id: str) -> pl.DataFrame:
     )
     live = clusters.filter((pl.col("type") == "delight") & (pl.col("status") == "live"))["cluster_id"].sort().to_list()
     return sets.evaluation_sets(cluster_id, near, live, datasets, proofs)
+
+
+def compared(
+    home: Home, cluster_id: str, found: pl.DataFrame, regressions: pl.DataFrame, category: str | None
+) -> dict[str, pl.DataFrame]:
+    """Rows of `regressions` by set kind: the cluster's own (given), and what the trials on its neighbours' and on the guard's
+    tasks say about the same arms. found: the sets, as `sets_of` gives them. category: the friction that the target is about."""
+    others = found.filter(pl.col("set_kind") != "target")["cluster_id"].unique().sort().to_list()
+    runs = [home.lake.read("eval_runs", other) for other in others]
+    seen = [home.lake.read("trial_signals", other) for other in others]
+    around = compare_sets(
+        cluster_id,
+        found,
+        pl.concat([EVAL_RUNS.empty(), *runs]),
+        pl.concat([TRIAL_SIGNALS.empty(), *seen]),
+        regressions.select("baseline_arm", "candidate_arm").unique().rows(),
+        category,
+        sets.minimum_tasks(home.section("distill")["sets"]),
+        home.section("measure"),
+    )
+    return {"target": regressions, **around}
 
 
 def write_sets(home: Home, cluster_id: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -17,6 +18,18 @@ from codex_loop_assets_tests.cli.conftest import ticket_of
 from codex_loop_assets_tests.loop import world
 
 TASKS, ATTEMPTS = 6, 3
+
+
+@pytest.fixture
+def planted(planted):
+    """The planted home with six distilled tasks, of which the third is in doubt."""
+    numbers = range(TASKS)
+    validations = [world.verdict(number, "needs_review" if number == 2 else "validated") for number in numbers]
+    planted.lake.write(
+        "harbor_datasets", world.CLUSTER, TABLES["harbor_datasets"].frame([world.task(number) for number in numbers])
+    )
+    planted.lake.write("task_validations", world.CLUSTER, TABLES["task_validations"].frame(validations))
+    return planted
 
 
 def job(folder, reward: float, day: int):
@@ -63,11 +76,27 @@ def test_job_folders_close_the_ticket_and_the_statistics_are_shown(planted, tmp_
         ticket, "--job", str(before), "--arm", "old", "--job", str(after), "--arm", "new", "--since", "2026-03-08"
     )
     assert result.exit_code == 0, result.output
-    # The sixth task is in doubt: its trials prove nothing.
+    # The third task is in doubt: its trials prove nothing.
     assert "# Verdict: close" in result.output and "`old` → `new`" in result.output and "5 × 3" in result.output
     assert "## In production, since 2026-03-08" in result.output
     assert planted.lake.read("tickets", world.CLUSTER)["status"].item() == "verified"
     assert ticket_log.read(planted.root / "tickets" / "log.jsonl")[-1].kind == "verified"
+
+
+def test_too_few_proven_tasks_close_nothing_and_the_verdict_names_every_set_that_is_too_small(planted):
+    ticket = ticket_of(planted)
+    compared(planted, "improved", 0.6)
+    few = planted.lake.read("task_validations", world.CLUSTER).with_columns(
+        status=pl.when(pl.col("candidate_id") < "cand_2").then("status").otherwise(pl.lit("needs_review"))
+    )
+    planted.lake.write("task_validations", world.CLUSTER, few)
+    verdict = record(planted, ticket, world.TODAY, None)
+    assert verdict.outcome == "keep" and "2 validated tasks in the target set, 3 are needed" in verdict.reason
+    assert [text.split(" set,")[0].split("the ")[1] for text in verdict.shortfalls] == [
+        "target",
+        "neighbour",
+        "delight guard",
+    ]
 
 
 def test_a_change_for_the_worse_reopens_a_verified_ticket_and_keeps_an_open_one(planted):

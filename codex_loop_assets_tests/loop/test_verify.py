@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 
 from codex_loop_assets.loop import life, verify
+from codex_loop_assets.measure.set_comparison import compare_sets
 from codex_loop_assets.measure.statistics import Comparison, compare
+from codex_loop_assets.settings import section
 from codex_loop_assets.tables import TABLES
 from codex_loop_assets_tests.loop import world
 
@@ -36,9 +38,9 @@ REWARD_SAME = row("reward", "no_change_shown", 0.0, -0.2, 0.2, 0.8)
 WORSE = row("reward", "regressed", -0.5, -0.8, -0.2)
 
 
-def decide(status="fixing", production=None, **sets):
+def decide(status="fixing", production=None, shortfalls=None, **sets):
     frames = {role: TABLES["regressions"].frame(rows) for role, rows in sets.items()}
-    return verify.decide(state(status), CATEGORY, frames, DAY, production)
+    return verify.decide(state(status), CATEGORY, frames, DAY, production, shortfalls=shortfalls)
 
 
 def test_friction_gone_with_the_reward_kept_closes_the_ticket():
@@ -161,11 +163,26 @@ def compared(cluster, before, after, arms=("old", "new")):
     return compare(runs, [Comparison(cluster, cluster, *arms, endpoint) for endpoint in ("reward", CATEGORY)], seen)
 
 
-def judged(regressions):
-    rows = [world.registry_row(DAY, 9) | {"cluster_id": name, "type": kind} for name, kind in
-            [("clu_1", "friction"), ("clu_2", "friction"), ("clu_3", "delight")]]  # fmt: skip
-    roles = verify.by_role(regressions, TABLES["cluster_registry"].frame(rows), "clu_1")
-    return verify.decide(state(), CATEGORY, roles, DAY)
+SETS = {"neighbour": ["clu_2", "clu_4"], "delight_guard": ["clu_3"]}
+
+
+def judged(target, **others):
+    """The verdict on the target's comparisons and on the trials of other clusters, six tasks of each of which are in its set."""
+    sets = pl.DataFrame(
+        [
+            {"cluster_id": name, "task_name": f"t{number}", "digest": "sha256:0", "set_kind": kind}
+            for kind, names in SETS.items()
+            for name in names
+            for number in range(6)
+        ]
+    )
+    measured = [trials(name, *values) for name, values in others.items()]
+    runs = pl.concat([TABLES["eval_runs"].empty(), *(runs for runs, _ in measured)])
+    seen = pl.concat([TABLES["trial_signals"].empty(), *(seen for _, seen in measured)])
+    least = {"neighbour": 3, "delight_guard": 3}
+    arms = target.select("baseline_arm", "candidate_arm").unique().rows()
+    around = compare_sets("clu_1", sets, runs, seen, arms, CATEGORY, least)
+    return verify.decide(state(), CATEGORY, {"target": target, **around}, DAY)
 
 
 def test_measured_trials_close_the_ticket_and_swapped_arms_do_not():
@@ -176,12 +193,65 @@ def test_measured_trials_close_the_ticket_and_swapped_arms_do_not():
     assert judged(compared("clu_1", (1.0, 1), (1.0, 1))).outcome == "keep"
 
 
+GOOD = ((0.0, 2), (1.0, 0))
+
+
 def test_a_fix_that_spoils_a_delight_guard_does_not_close():
-    good, spoiled = compared("clu_1", (0.0, 2), (1.0, 0)), compared("clu_3", (1.0, 0), (0.0, 0))
-    verdict = judged(pl.concat([good, spoiled]))
+    verdict = judged(compared("clu_1", *GOOD), clu_3=((1.0, 0), (0.0, 0)))
     assert verdict.outcome == "keep" and "delight guard, reward got worse" in verdict.reason
 
 
+def test_neighbours_are_one_set_and_a_cluster_outside_the_sets_is_none():
+    spoiled = ((1.0, 0), (0.0, 0))
+    assert judged(compared("clu_1", *GOOD), clu_5=spoiled).outcome == "close"
+    verdict = judged(compared("clu_1", *GOOD), clu_2=spoiled, clu_4=((1.0, 0), (1.0, 0)))
+    (reward,) = [
+        check.row for check in verdict.checks if check.role == "neighbour" and check.row["endpoint"] == "reward"
+    ]
+    assert (reward["tasks"], reward["difference"]) == (12, -0.5) and verdict.outcome == "keep"
+
+
+def test_a_set_tells_about_the_friction_of_the_ticket_too():
+    verdict = judged(compared("clu_1", *GOOD), clu_2=((1.0, 0), (1.0, 3)))
+    assert verdict.outcome == "keep" and "neighbour, exec_failure got worse" in verdict.reason
+
+
 def test_neighbours_count_only_where_they_compare_the_same_arms():
-    other = compared("clu_2", (1.0, 0), (0.0, 0)).with_columns(candidate_arm=pl.lit("something else"))
-    assert judged(pl.concat([compared("clu_1", (0.0, 2), (1.0, 0)), other])).outcome == "close"
+    target = compared("clu_1", *GOOD).with_columns(candidate_arm=pl.lit("something else"))
+    verdict = judged(target, clu_2=((1.0, 0), (0.0, 0)))
+    assert {check.row["verdict"] for check in verdict.checks if check.role == "neighbour"} == {"not_enough_data"}
+
+
+def test_trials_on_a_task_as_it_was_before_are_not_of_the_set():
+    sets = pl.DataFrame([{"cluster_id": "clu_2", "task_name": "t0", "digest": "sha256:1", "set_kind": "neighbour"}])
+    runs, seen = trials("clu_2", *GOOD)
+    old = runs.with_columns(task_digest=pl.lit("sha256:0"))
+    least = {"neighbour": 1, "delight_guard": 1}
+    found = [compare_sets("c", sets, frame, seen, [("old", "new")], None, least) for frame in (runs, old)]
+    assert [around["neighbour"].height for around in found] == [1, 0]
+
+
+@pytest.mark.parametrize("worse", [False, True])
+def test_a_set_below_its_minimum_decides_nothing_whatever_was_measured_on_it(worse):
+    short = {"target": "not enough data: 1 validated tasks in the target set, 3 are needed"}
+    measured = {"target": [WORSE]} if worse else {"target": [FRICTION_GONE, row()]}
+    verdict = decide("verified", shortfalls=short, **measured)
+    assert verdict.outcome == "keep" and "3 are needed" in verdict.reason
+    assert {check.effect for check in verdict.checks} == {"undecided"}
+
+
+def test_a_close_says_which_sets_were_too_small_to_guard_it():
+    short = {"delight_guard": "not enough data: 0 validated tasks in the delight guard set, 3 are needed"}
+    verdict = decide(target=[FRICTION_GONE, row()], delight_guard=[WORSE], shortfalls=short)
+    assert verdict.outcome == "close" and verdict.reason.endswith(short["delight_guard"])
+    assert f"- {short['delight_guard']}" in verdict.markdown()
+
+
+@pytest.mark.parametrize("shortfalls", [None, {"neighbour": "not enough data: 0 of 3"}])
+def test_a_required_set_that_says_nothing_keeps_the_ticket_open(shortfalls):
+    strict = section("tickets", {"tickets": {"verify": {"require_neighbours": True}}})
+    frames = {"target": TABLES["regressions"].frame([FRICTION_GONE, row()])}
+    verdict = verify.decide(state(), CATEGORY, frames, DAY, settings=strict, shortfalls=shortfalls)
+    assert (
+        verdict.outcome == "keep" and (shortfalls or {"neighbour": "was not compared"})["neighbour"] in verdict.reason
+    )

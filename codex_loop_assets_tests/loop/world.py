@@ -137,7 +137,7 @@ def cluster(today: date, size: int) -> dict:
         "repository_count": 1, "top_category": "exec_failure", "terms": ["pytest", "plugin"],
         "exemplar_ids": [signal_id(thread(1), 0, 5, "exec_failure")], "counterexample_ids": [], "facets": "{}",
         "trend": json.dumps([1, 0, 2, 1, 3, 1, 2]), "cohesion": 0.9, "action": "create_ticket",
-        "action_reason": "frequent and severe", "embedding_model": "test 8",
+        "action_reason": "frequent and severe", "embedding_model": "test/8",
     }  # fmt: skip
 
 
