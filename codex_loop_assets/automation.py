@@ -73,6 +73,27 @@ def registry_schedule(context: dg.ScheduleEvaluationContext):
     yield dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
 
+@dg.schedule(
+    job=refresh_job,
+    cron_schedule="0 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def tickets_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
+    """At 04:00 UTC: the tickets that only the day moves (ignored until today, calmed, back after their proof). Clusters that
+    changed are the sensor's."""
+    from codex_loop_assets.resources.registry import stale_clusters
+    from codex_loop_assets.resources.ticket_history import due_clusters
+
+    codex = home.home
+    due = [cluster for cluster in due_clusters(codex) if cluster not in stale_clusters(codex.lake)]
+    if not due:
+        yield dg.SkipReason("no ticket is due")
+    for cluster in due:
+        run_key = f"{context.scheduled_execution_time.isoformat()}:{cluster}"
+        yield dg.RunRequest(partition_key=cluster, run_key=run_key, asset_selection=[dg.AssetKey("tickets")])
+
+
 @dg.sensor(job=ingest_job, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
 def session_files(context: dg.SensorEvaluationContext, home: HomeResource):
     """New or grown session files, once they have been quiet for a while: ingest their days.
@@ -175,5 +196,5 @@ def _fingerprint(refs) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-SCHEDULES = [daily_schedule, registry_schedule]
+SCHEDULES = [daily_schedule, registry_schedule, tickets_schedule]
 SENSORS = [session_files, changed_clusters, judge_batches]

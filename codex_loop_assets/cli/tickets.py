@@ -60,7 +60,7 @@ def ticket(
     rows = home.lake.read("tickets", key)
     if rows.is_empty() or not rows["path"].item():
         reason = rows["reason"].item() if rows.height else "it is part of another cluster's ticket"
-        raise Problem(f"no ticket is opened for {cluster_id}: {reason}. Open it all the same with --force")
+        raise Problem(f"no ticket is opened for {key}: {reason}. Open it all the same with --force")
     text = (home.root / rows["path"].item()).read_text("utf-8")
     if output:
         write_text(output, text)

@@ -17,6 +17,7 @@ from codex_loop_assets.loop import advice_llm, affected, claims, life, ticket_te
 from codex_loop_assets.loop.advice import Advice, suggest, title
 from codex_loop_assets.loop.cause import Cause, beside, cause, placed, still_shared
 from codex_loop_assets.loop.claims import Claim, ClaimBook, Finding
+from codex_loop_assets.loop.due import observation
 from codex_loop_assets.loop.evidence import Evidence, Fact, facts, gather
 from codex_loop_assets.loop.excerpt import escape, excerpt, literal
 from codex_loop_assets.loop.opening import Case, refusal
@@ -191,12 +192,7 @@ def _opening(cluster: Mapping) -> str:
 
 
 def _observation(evidence: Evidence, today: date) -> life.Observation:
-    # Sessions of evaluation trials and of the platform itself show what was provoked, not what happened to people.
-    excluded = evidence.sessions.filter(pl.col("excluded")).select("thread_id")
-    counted = evidence.signals.join(excluded, on="thread_id", how="anti")
-    rows = counted.select("occurred_at", "thread_id").drop_nulls().rows()
-    moments = ((occurred.date(), thread) for occurred, thread in rows if occurred.date() <= today)
-    return life.Observation(evidence.cluster_id, today, tuple(sorted(moments)))
+    return observation(evidence.cluster_id, evidence.signals, evidence.sessions, today)
 
 
 def _held_elsewhere() -> Ticket:

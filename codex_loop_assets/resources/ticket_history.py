@@ -11,7 +11,7 @@ from datetime import UTC, date
 from pathlib import Path
 
 from codex_loop_assets import clock
-from codex_loop_assets.loop import life, ticket_log
+from codex_loop_assets.loop import due, life, ticket_log
 from codex_loop_assets.resources.homes import Home
 
 
@@ -43,6 +43,14 @@ def note(home: Home, ticket_id: str, kind: str, who: str, reason: str, until: da
     data = {"until": until.isoformat()} if until else {}
     append(home, [life.Event(ticket_id, state.fingerprint, _today(), kind, who, reason, data)])
     return states(home)[ticket_id]
+
+
+def due_clusters(home: Home) -> list[str]:
+    """Clusters that did not change and whose ticket does, because of the day it is."""
+    lake = home.lake
+    members = lake.read("cluster_members", lake.keys("cluster_members")[-1:])
+    frames = {"cluster_members": members, "signals": lake.read("signals"), "sessions": lake.read("sessions")}
+    return due.due(states(home).values(), frames, _today(), home.section("tickets"))
 
 
 def being_measured(home: Home, cluster_id: str) -> None:
