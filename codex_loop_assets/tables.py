@@ -582,7 +582,7 @@ TASK_VALIDATIONS = Table(
         _required(
             "check",
             pl.String,
-            "verdict, nop, oracle, repeat, or an attack: empty, drop_hunk_N, wrong_value, touch_markers, early_exit, edit_tests.",
+            "verdict, nop, oracle, repeat, or an attack: empty, drop_hunk_N, wrong_value, touch_markers, early_exit, edit_tests; review: a person accepted a task in doubt.",
         ),
         _required("attempt", pl.Int32, "From 0."),
         _required(

@@ -9,8 +9,9 @@ from codex_loop_assets import clock
 from codex_loop_assets.assets.policy import PER_CLUSTER, describe, store, table_spec
 from codex_loop_assets.distill.distil import distil_cluster
 from codex_loop_assets.distill.funnel import funnel
+from codex_loop_assets.distill.reviewed import rejections, with_acceptances
 from codex_loop_assets.distill.validate import validate
-from codex_loop_assets.resources import harbor, proofs
+from codex_loop_assets.resources import harbor, proofs, reviews
 from codex_loop_assets.resources.evaluation_sets import write_sets
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.registry import fingerprint_of, members_of
@@ -29,6 +30,7 @@ def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
     codex = home.home
     registry, settings = codex.lake.read("cluster_registry"), codex.section("distill")
     known, model = codex.lake.read_dated("signals"), open_task_model(codex)
+    rejected = rejections(reviews.task_answers(codex))
     for cluster_id in context.partition_keys:
         signals = members_of(codex.lake, cluster_id, known)
         canon = canon_of(codex, signals, settings["segments"]["later_session_days"])
@@ -43,6 +45,7 @@ def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
             signals=known.drop("dt").join(canon.sessions.select("thread_id"), on="thread_id", how="semi"),
             codex_homes={registered.name: registered.path for registered in codex.codex_homes()},
             model=model,
+            rejected=rejected,
         )
         reached = funnel(rows, TABLES["task_validations"].empty()).lines()
         store(
@@ -76,6 +79,8 @@ def task_validations(context: dg.AssetExecutionContext, home: HomeResource):
             problem,
             proofs.earlier(codex, cluster_id),
         )
+        answers = reviews.task_answers(codex)
+        rows = with_acceptances(rows, answers, rejections(answers))
         verdicts = rows.filter(pl.col("check") == "verdict")
         store(
             context,

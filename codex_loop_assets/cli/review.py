@@ -23,6 +23,7 @@ from codex_loop_assets.loop.labels import agreement, agreement_with_people
 from codex_loop_assets.loop.review import Answer, Item, Verdict
 from codex_loop_assets.resources import reviews
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.stages import MEASURE
 
 KEYS: dict[str, Answer] = {"a": "accept", "r": "reject", "s": "skip"}
 QUIT = frozenset("q\x03\x04")
@@ -40,7 +41,8 @@ def review(home: Home, who: str, limit: int | None, only_list: bool) -> None:
     """Answer what the system is unsure of: accept, reject (with a reason) or skip, best questions first.
 
     Each answer is saved at once. Accepted and rejected moments become labels and measure the detectors, an accepted
-    proposal becomes a category, a rejected ticket is ignored for a while.
+    proposal becomes a category, a rejected ticket is ignored for a while, a rejected task leaves its dataset, and a task in doubt
+    that is accepted may be measured.
     """
     console = Console()
     items = reviews.queue(home, who, limit)
@@ -58,7 +60,7 @@ def review(home: Home, who: str, limit: int | None, only_list: bool) -> None:
                 break
             verdict = _record(home, console, item, reply, who)
             given += [verdict] if verdict else []
-    _refresh_tickets(home, given)
+    _refresh(home, given)
     click.echo(summary(given, len(items)))
     for text in agreement_lines(reviews.verdicts(home)):
         click.echo(text)
@@ -129,11 +131,15 @@ def _record(home: Home, console: Console, item: Item, reply: Answer, who: str) -
         return None
 
 
-def _refresh_tickets(home: Home, given: Iterable[Verdict]) -> None:
-    """Write the tickets anew whose history has got an answer."""
-    decided = {
-        verdict.about["cluster_id"] for verdict in given if verdict.kind == "ticket" and verdict.answer != "skip"
-    }
-    for cluster_id in sorted(decided):
+def _refresh(home: Home, given: Iterable[Verdict]) -> None:
+    """Write the tickets anew whose history has got an answer, and comparisons and tickets of clusters whose tasks did."""
+    answered = [verdict for verdict in given if verdict.answer != "skip"]
+    decided = {verdict.about["cluster_id"] for verdict in answered if verdict.kind == "ticket"}
+    tasks = [verdict.item_id for verdict in answered if verdict.kind == "task"]
+    changed = {cluster_id for task in tasks for cluster_id in reviews.clusters_of(home, task)}
+    for cluster_id in sorted(decided | changed):
         partition(home, None, cluster_id)
-        materialise(home, ["tickets"], clusters=[cluster_id])
+        if cluster_id in changed and home.lake.has("eval_runs", cluster_id):
+            materialise(home, MEASURE, clusters=[cluster_id])
+        if cluster_id in decided or home.lake.has("tickets", cluster_id):
+            materialise(home, ["tickets"], clusters=[cluster_id])

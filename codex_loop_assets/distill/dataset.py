@@ -15,7 +15,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,26 @@ def replace_dataset(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return digests
+
+
+def drop_tasks(target: Path, directories: Collection[str]) -> None:
+    """Take these tasks (directories relative to the dataset folder) out of it; it becomes what it would be had they never been
+    built. A folder that is gone stays so."""
+    if not (target / "dataset.toml").is_file():
+        return
+    document = tomllib.loads((target / "dataset.toml").read_text("utf-8"))["dataset"]
+    evidence = json.loads((target / "trace_evidence.json").read_text("utf-8"))
+    places = sorted(path.parent.relative_to(target).as_posix() for path in target.rglob("task.toml"))
+    left = {task.name: task for task in (_read(target, place) for place in places if place not in directories)}
+    told = [item for item in evidence if item["task"] in left]
+    tasks = [left[item["task"]] for item in told]
+    replace_dataset(target, document["name"], document["description"], tasks, told)
+
+
+def _read(target: Path, directory: str) -> Task:
+    folder = target / directory
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return Task(directory, tomllib.loads(files["task.toml"].decode("utf-8"))["task"]["name"], files)
 
 
 def _describe(

@@ -23,6 +23,7 @@ from codex_loop_assets.distill.environment import UnsafeName
 from codex_loop_assets.distill.model import Model
 from codex_loop_assets.distill.produce import Surroundings, produce
 from codex_loop_assets.distill.replay import ReplayError
+from codex_loop_assets.distill.reviewed import without_rejected
 from codex_loop_assets.distill.segment import Segment, segments
 from codex_loop_assets.distill.start import NoStart, Redact
 from codex_loop_assets.distill.task import slug
@@ -60,6 +61,7 @@ def distil_cluster(
     signals: pl.DataFrame | None = None,
     set_kind: str = "target",
     model: Model | None = None,
+    rejected: Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
     """Rows of `harbor_datasets` for a cluster; its tasks are written to `<home>/harbor/datasets/<cluster>/`.
 
@@ -67,7 +69,7 @@ def distil_cluster(
     repositories: local clones or bundle files by origin URL, working directory or short name. signals: all known
     signals of those threads (default: the members). codex_homes: registered homes by name, where starting diffs are
     read. now: sessions that started later are as if they were not there. model: asked for instructions and checks; None
-    without a key. A second run on the same input writes nothing new.
+    without a key. rejected: candidates that a person rejected, and why. A second run on the same input writes nothing new.
     """
     if redact is None:
         from codex_loop_assets.signals.redaction import redact
@@ -84,6 +86,8 @@ def distil_cluster(
             rows.append(row)
             built += [task] if task else []
     rows, built = _without_repetition(rows, built)
+    rejected = rejected or {}
+    built = [item for item in built if item.candidate.candidate_id not in rejected]
     folder = home / "harbor" / "datasets" / _folder(cluster_id)
     description = f"Tasks distilled from {members.height} signals of cluster {cluster_id}"
     name = f"{settings['organisation']}/{slug(cluster_id, 60)}"
@@ -94,8 +98,9 @@ def distil_cluster(
     for row in rows:
         if row["stage"] == "built":
             directory = row.pop("directory")
-            row |= {"task_dir": f"{relative}/{directory}", "dataset_dir": relative, "digest": digests[directory]}
-    return HARBOR_DATASETS.frame(rows)
+            if row["candidate_id"] not in rejected:
+                row |= {"task_dir": f"{relative}/{directory}", "dataset_dir": relative, "digest": digests[directory]}
+    return without_rejected(HARBOR_DATASETS.frame(rows), rejected)
 
 
 def _without_repetition(rows: list[dict[str, Any]], built: list[Built]) -> tuple[list[dict[str, Any]], list[Built]]:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from codex_loop_assets.distill.reviewed import CHECK
+
 STAGES = ("signal", "segment", "candidate", "built")
 VERDICTS = ("validated", "needs_review", "rejected", "unvalidated")
+ACCEPTED = "accepted by a person although in doubt"
 
 _DETAIL = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{12,}\b|\S*[/.]\S*\w|\d+(\.\d+)?%?")
 
@@ -23,7 +26,7 @@ class Funnel:
     """Counts of one distillation.
 
     `signals`: signals that went in. `reached`: units that came at least so far (a segment, or a signal without one).
-    `verdicts`: built tasks by what came of their proof. `reasons`: why units stopped, most frequent first.
+    `verdicts`: built tasks by what came of their proof, and how many of those in doubt a person accepted. `reasons`: why units stopped, most frequent first.
     """
 
     signals: int
@@ -49,7 +52,8 @@ def funnel(datasets: pl.DataFrame, validations: pl.DataFrame) -> Funnel:
     found = Counter(verdict_rows["status"].to_list())
     stopped = Counter(_kind(row) for row in datasets.filter(pl.col("stage") != "built")["reason"].to_list())
     stopped.update(_kind(row) for row in verdict_rows.filter(pl.col("status") != "validated")["reason"].to_list())
-    return Funnel(signals, reached, {verdict: found[verdict] for verdict in VERDICTS}, dict(stopped.most_common()))
+    verdicts = {verdict: found[verdict] for verdict in VERDICTS} | {ACCEPTED: (validations["check"] == CHECK).sum()}
+    return Funnel(signals, reached, verdicts, dict(stopped.most_common()))
 
 
 def _kind(reason: str) -> str:

@@ -1,6 +1,6 @@
 """The three sets that judge a change: its target cluster, its neighbours, and the delight that must not suffer.
 
-Only proven tasks are in a set. A set below its minimum size gives no verdict; that is said here, and judged in
+Only proven tasks are in a set, and those in doubt that a person accepted (`proof` tells them apart). A set below its minimum size gives no verdict; that is said here, and judged in
 `measure`.
 """
 
@@ -11,8 +11,10 @@ from typing import Any
 
 import polars as pl
 
+from codex_loop_assets.distill.reviewed import counted
+
 KINDS = ("target", "neighbour", "delight_guard")
-_TASK = ("cluster_id", "candidate_id", "task_name", "task_dir", "digest")
+_TASK = ("cluster_id", "candidate_id", "task_name", "task_dir", "digest", "proof")
 
 
 def neighbours(
@@ -67,16 +69,19 @@ def evaluation_sets(
 
 
 def proven_tasks(datasets: pl.DataFrame, validations: pl.DataFrame) -> pl.DataFrame:
-    """The built tasks (rows of `harbor_datasets`) that are validated as they are now: a proof holds for one digest."""
-    proven = validations.filter((pl.col("check") == "verdict") & (pl.col("status") == "validated"))
-    built = datasets.filter(pl.col("stage") == "built")
-    return built.join(proven.select("candidate_id", "digest"), on=["candidate_id", "digest"], how="semi")
+    """The built tasks (rows of `harbor_datasets`) that are validated as they are now, or accepted by a person as they are now,
+    with `proof`: validated or needs_review. A proof holds for one digest."""
+    may = counted(validations).select("candidate_id", "digest", proof="status").unique(["candidate_id", "digest"])
+    built = datasets.filter((pl.col("stage") == "built") & (pl.col("verifier_kind") != "none"))
+    return built.join(may, on=["candidate_id", "digest"])
 
 
 def document(cluster_id: str, sets: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The sets as a dataset's sets.json tells them: the tasks of each, and which sets are too small for a verdict."""
     tasks = {
-        kind: sets.filter(pl.col("set_kind") == kind).select("cluster_id", "task_name", "task_dir", "digest").to_dicts()
+        kind: sets.filter(pl.col("set_kind") == kind)
+        .select("cluster_id", "task_name", "task_dir", "digest", "proof")
+        .to_dicts()
         for kind in KINDS
     }
     return {"cluster_id": cluster_id, "sets": tasks, "not_enough_data": shortfalls(sets, settings)}

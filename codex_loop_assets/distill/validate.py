@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from codex_loop_assets.distill import bench
+from codex_loop_assets.distill import bench, reviewed
 from codex_loop_assets.tables import TASK_VALIDATIONS
 
 VERDICT = "verdict"
@@ -72,7 +72,8 @@ def _kept(previous: pl.DataFrame | None, digests: Mapping[str, str]) -> list[Row
     """Earlier rows that still hold: same task, same digest, and a verdict that came from running it."""
     if previous is None:
         return []
-    rows = [row for row in previous.to_dicts() if digests.get(row["candidate_id"]) == row["digest"]]
+    runs = previous.filter(pl.col("check") != reviewed.CHECK)
+    rows = [row for row in runs.to_dicts() if digests.get(row["candidate_id"]) == row["digest"]]
     settled = {row["candidate_id"] for row in rows if row["check"] == VERDICT and row["status"] != "unvalidated"}
     return [row for row in rows if row["candidate_id"] in settled]
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from codex_loop_assets.distill.reviewed import CHECK as REVIEWED
 from codex_loop_assets.loop import life
 from codex_loop_assets.loop.evidence import quotations
 from codex_loop_assets.loop.excerpt import excerpt
@@ -189,7 +190,10 @@ def _proposals(frames: Mapping[str, pl.DataFrame], limits: Mapping) -> list[Item
 
 
 def _tasks(frames: Mapping[str, pl.DataFrame], limits: Mapping) -> list[Item]:
-    waiting = frames["task_validations"].filter((pl.col("check") == "verdict") & (pl.col("status") == "needs_review"))
+    checks = frames["task_validations"]
+    doubtful = checks.filter((pl.col("check") == "verdict") & (pl.col("status") == "needs_review"))
+    accepted = checks.filter(pl.col("check") == REVIEWED)
+    waiting = doubtful.join(accepted, on=["candidate_id", "digest"], how="anti")
     tasks = waiting.select("cluster_id", "candidate_id", "digest", why="reason").join(
         frames["harbor_datasets"].drop("digest"), on=["cluster_id", "candidate_id"]
     )

@@ -15,7 +15,7 @@ from codex_loop_assets.distill.dataset import SETS_FILE
 from codex_loop_assets.measure.set_comparison import compare_sets
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
-from codex_loop_assets.resources.proofs import proven
+from codex_loop_assets.resources.proofs import known
 from codex_loop_assets.resources.vectors import CENTROIDS, VectorStore
 from codex_loop_assets.tables import EVAL_RUNS, TRIAL_SIGNALS
 
@@ -26,7 +26,7 @@ def sets_of(home: Home, cluster_id: str) -> pl.DataFrame:
     days = lake.keys("clusters")
     clusters = lake.read("clusters", days[-1]) if days else lake.read("clusters", [])
     members = lake.read("cluster_members", days[-1:])
-    settings, proofs = home.section("distill")["sets"], proven(home)
+    settings, proofs = home.section("distill")["sets"], known(home)
     datasets = lake.read("harbor_datasets")
     # A neighbour without a proven task guards against nothing, however near it is.
     with_tasks = sets.proven_tasks(datasets, proofs)["cluster_id"].unique().to_list()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from codex_loop_assets.distill.reviewed import CHECK, counted
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.tables import TASK_VALIDATIONS
 
@@ -18,7 +19,7 @@ from codex_loop_assets.tables import TASK_VALIDATIONS
 def taken_in(home: Home) -> pl.DataFrame:
     """Rows of `task_validations` that were taken in from files."""
     frames = [read(path) for path in sorted(_folder(home).glob("*.ndjson"))]
-    return pl.concat([TASK_VALIDATIONS.empty(), *frames])
+    return pl.concat([TASK_VALIDATIONS.empty(), *frames]).filter(pl.col("check") != CHECK)
 
 
 def earlier(home: Home, cluster_id: str) -> pl.DataFrame:
@@ -31,10 +32,15 @@ def earlier(home: Home, cluster_id: str) -> pl.DataFrame:
     return pl.concat([told, other.with_columns(cluster_id=pl.lit(cluster_id))])
 
 
+def known(home: Home) -> pl.DataFrame:
+    """Rows of `task_validations`, of this home and taken in."""
+    return pl.concat([home.lake.read("task_validations"), taken_in(home)])
+
+
 def proven(home: Home) -> pl.DataFrame:
-    """Verdicts `validated`, of this home and taken in: cluster_id, candidate_id, digest and the rest of the table's columns."""
-    rows = pl.concat([home.lake.read("task_validations"), taken_in(home)])
-    return rows.filter((pl.col("check") == "verdict") & (pl.col("status") == "validated"))
+    """Verdicts of the tasks that may be measured (`distill.reviewed.counted`), of this home and taken in: cluster_id,
+    candidate_id, digest and the rest of the table's columns. What a person accepted elsewhere counts where they are."""
+    return counted(known(home))
 
 
 def take_in(home: Home, path: Path) -> int:

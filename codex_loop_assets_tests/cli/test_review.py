@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import dagster as dg
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -15,7 +16,7 @@ from codex_loop_assets.cli.review import agreement_lines, panel, summary
 from codex_loop_assets.discovery import governance
 from codex_loop_assets.loop import life, ticket_log
 from codex_loop_assets.loop.review import Item
-from codex_loop_assets.resources import reviews
+from codex_loop_assets.resources import evaluation_sets, proofs, reviews
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets_tests.cli.conftest import ticket_of
@@ -145,3 +146,32 @@ def test_agreement_is_shown_once_two_people_judged_the_same(planted):
     assert of_detector.startswith(
         f"people accepted 1 of 1 moments of {item.about['detector']} that were drawn by chance"
     )
+
+
+def test_a_rejected_task_leaves_tables_and_sets_at_once_and_may_be_accepted_again(planted):
+    item = item_of(planted, "task")
+    reviews.record(planted, item, "reject", "ada", "nobody could know that")
+    rows = planted.lake.read("harbor_datasets", world.CLUSTER)
+    (told,) = rows.filter(pl.col("candidate_id") == item.item_id).to_dicts()
+    assert (told["stage"], told["reason"]) == ("candidate", "rejected by ada: nobody could know that")
+    assert item.item_id not in planted.lake.read("task_validations", world.CLUSTER)["candidate_id"].to_list()
+    assert "task" not in {other.kind for other in reviews.queue(planted, "grace")}
+    assert reviews.find(planted, item.item_id).about == item.about
+
+
+def test_a_task_in_doubt_that_is_accepted_may_be_measured_until_somebody_rejects_it(planted):
+    item = item_of(planted, "task")
+    assert item.item_id not in proofs.proven(planted)["candidate_id"].to_list()
+    reviews.record(planted, item, "accept", "ada", "")
+    assert item.item_id in proofs.proven(planted)["candidate_id"].to_list()
+    assert "task" not in {other.kind for other in reviews.queue(planted, "grace")}
+    assert len(evaluation_sets.sets_of(planted, world.CLUSTER)) == 2
+    reviews.record(planted, reviews.find(planted, item.item_id), "reject", "grace", "no")
+    assert item.item_id not in proofs.proven(planted)["candidate_id"].to_list()
+
+
+def test_answers_about_tasks_reach_the_ticket_in_the_terminal(planted):
+    position = [item.kind for item in reviews.queue(planted, "ada")].index("task")
+    result = run("--limit", str(position + 1), keys="s" * position + "runfair\n")
+    assert result.exit_code == 0 and "1 rejected" in result.output, result.output
+    assert "rejected by ada: unfair" in planted.lake.read("harbor_datasets", world.CLUSTER)["reason"].to_list()
