@@ -27,7 +27,7 @@ def compare_sets(
     minimum_tasks: Mapping[str, int],
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Rows of `regressions` for each of the two sets around the target, by set kind; a set without a trial has no row.
+    """Rows of `regressions` for each of the two sets around the target, by set kind; an arm without a trial on a set has no row there.
 
     sets: rows as `distill.sets.evaluation_sets` gives them. runs, trial_signals: of at least the sets' clusters. arms: the
     target's (baseline, candidate) pairs; trials of other arms do not count. category: the friction that the target is about,
@@ -41,7 +41,7 @@ def compare_sets(
         showing = trials.join(seen.select("eval_id"), on="eval_id", how="semi")
         endpoints = [REWARD, *([category] if category and showing.height else [])]
         for before, after in sorted(arms):
-            if set(trials["arm"]) & {before, after}:
+            if after in set(trials["arm"]):
                 wanted += [
                     Comparison(cluster_id, kind, before, after, endpoint, minimum_tasks[kind]) for endpoint in endpoints
                 ]
