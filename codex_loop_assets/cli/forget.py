@@ -21,7 +21,8 @@ from codex_loop_assets.resources.homes import Home
 @home_options()
 def forget(home: Home, thread: str | None, older_than_days: int | None, retention: bool, yes: bool) -> None:
     """Remove THREAD and its sub-agents from the lake, the vectors, the caches, tasks, trials, tickets, reports and Dagster's
-    metadata. Codex's own files are not touched; a forgotten thread is not read again."""
+    metadata. Codex's own files are not touched; a forgotten thread is not read again. Run again after a kill, it completes
+    the work; so does the next daily."""
     from codex_loop_assets.resources.forget import forget_threads
 
     threads = _chosen(home, thread, older_than_days, retention)
@@ -41,12 +42,14 @@ def forget(home: Home, thread: str | None, older_than_days: int | None, retentio
 def _chosen(home: Home, thread: str | None, older_than_days: int | None, retention: bool) -> list[str]:
     """The threads that the arguments name. Raises Problem for none or several ways of naming, an unknown thread, and a
     retention that is not set."""
+    from codex_loop_assets.resources.forgotten import forgotten_hashes, thread_hash
     from codex_loop_assets.resources.retention import days_kept, due
 
     if [bool(thread), bool(older_than_days), retention].count(True) != 1:
         raise Problem("name one THREAD, or --older-than-days N, or --retention")
     if thread:
-        if not home.lake.read("spines").filter(thread_id=thread).height:
+        known = home.lake.read("spines").filter(thread_id=thread).height
+        if not known and thread_hash(thread) not in forgotten_hashes(home):
             raise Problem(f"no thread {thread!r} in {home.root}; list them with: SELECT thread_id FROM sessions")
         return [thread]
     kept = days_kept(home) if retention else older_than_days

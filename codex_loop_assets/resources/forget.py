@@ -1,8 +1,8 @@
 """Forgetting: every place that could hold words of a thread loses them, and the thread is not read again.
 
-What belongs here: the order, and the places that are no table. What does not: clusters and what is made of them
-(`forget_clusters`), what is remembered (`forgotten`), how old a thread may get (`retention`). Not attempted: exports, and
-tickets already sent to another system.
+What belongs here: the order, and the places that are no table. What does not: what there is to remove (`forget_plan`),
+clusters and what is made of them (`forget_clusters`), what is remembered (`forgotten`), how old a thread may get
+(`retention`). Not attempted: exports, and tickets already sent to another system.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from datetime import date
 from pathlib import Path
 
 import dagster as dg
-import polars as pl
 import psutil
 from filelock import FileLock
 
 from codex_loop_assets.loop.report import day_page
-from codex_loop_assets.resources import forget_clusters, reviews
+from codex_loop_assets.resources import forget_clusters, forget_plan, reviews
 from codex_loop_assets.resources.files import write_text
+from codex_loop_assets.resources.forget_plan import ForgetPlan
 from codex_loop_assets.resources.forgotten import remember
 from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import Home
@@ -38,43 +38,37 @@ _ANSWERS_OF_MODELS = ("cluster_labels", "ticket_advice", "category_drafts")
 
 
 def forget_threads(home: Home, threads: Iterable[str]) -> dict[str, int]:
-    """Remove these threads and their sub-agents; what was removed, by place. Run again after a kill, it completes the work."""
-    lake = home.lake
-    threads = _with_sub_agents(lake.read("sessions"), set(threads))
-    removed: Counter[str] = Counter()
-    # First, so that a sensor does not read them again while the rest is being removed.
-    remember(home, threads)
-    signals = lake.read("detections").filter(pl.col("thread_id").is_in(threads))
-    days = {key for key in lake.keys("spines") if lake.read("spines", key)["thread_id"].is_in(threads).any()}
-    touched = forget_clusters.touched(home, signals, threads)
-    words = forget_clusters.words_of(home, signals)
-    vectors = VectorStore(home.vectors_path)
-    removed["vectors"] = vectors.remove({*signals["signal_id"], *threads})
-    vectors.blank(CENTROIDS, touched)
-    removed["decisions"] = _blank_decisions(home, words)
-    removed["states of clusters"] = forget_clusters.blank(home, signals, touched, words, threads)
-    removed["review answers"] = reviews.forget(home, threads)
-    removed["cached answers"] = sum(_forget_answers(home, thread) for thread in threads) + _drop_answers(home)
-    removed["tasks and tickets"] = forget_clusters.drop_made_of(home, touched, threads)
-    removed["pages"] = _drop_pages(home, days, {*threads, *touched})
-    lake.write(
-        "trends", None, TABLES["trends"].empty()
-    )  # Rates by version and model; made anew with the next summaries.
-    removed["Dagster runs"] = _drop_runs(home, {*days, *touched})
-    # The rows go last: they are how an interrupted forget finds what else to remove.
-    removed.update(lake.remove_threads(threads))
-    removed["leftovers of killed runs"] = _drop_leftovers(home)
-    _render_missing_pages(home)
+    """Remove these threads and their sub-agents, and complete what a killed forget left; what was removed, by place. A thread
+    that was forgotten before is looked for everywhere again."""
+    with FileLock(home.root / "locks" / "forget.lock"):
+        plan = forget_plan.begin(home, set(threads))
+        # First, so that a sensor does not read them again while the rest is being removed.
+        remember(home, plan.threads)
+        removed = _remove(home, plan)
+        _render_missing_pages(home)
+        forget_plan.end(home)
     return {place: count for place, count in removed.items() if count}
 
 
-def _with_sub_agents(sessions: pl.DataFrame, threads: set[str]) -> set[str]:
-    """The threads and all that they started: a sub-agent's session repeats what it was asked."""
-    while True:
-        children = set(sessions.filter(pl.col("parent_thread_id").is_in(threads))["thread_id"])
-        if children <= threads:
-            return threads
-        threads = threads | children
+def _remove(home: Home, plan: ForgetPlan) -> Counter[str]:
+    """Every step of a plan. Each may be cut off anywhere and is done again by the next forget."""
+    threads, clusters = set(plan.threads), set(plan.clusters)
+    removed: Counter[str] = Counter()
+    vectors = VectorStore(home.vectors_path)
+    removed["vectors"] = vectors.remove({*plan.signals, *threads})
+    vectors.blank(CENTROIDS, clusters)
+    removed["decisions"] = _blank_decisions(home, set(plan.words))
+    removed["states of clusters"] = forget_clusters.blank(home, set(plan.signals), clusters, set(plan.words))
+    removed["review answers"] = reviews.forget(home, threads)
+    removed["cached answers"] = sum(_forget_answers(home, thread) for thread in threads) + _drop_answers(home)
+    removed["tasks and tickets"] = forget_clusters.drop_made_of(home, clusters, threads)
+    removed["pages"] = _drop_pages(home, set(plan.days), {*threads, *clusters})
+    # Rates by version and model; made anew with the next summaries.
+    home.lake.write("trends", None, TABLES["trends"].empty())
+    removed["Dagster runs"] = _drop_runs(home, {*plan.days, *clusters})
+    removed.update(home.lake.remove_threads(threads))
+    removed["leftovers of killed runs"] = _drop_leftovers(home)
+    return removed
 
 
 def _forget_answers(home: Home, thread: str) -> bool:

@@ -49,10 +49,10 @@ def holds(text: Any, words: Collection[str]) -> bool:
     return isinstance(text, str) and (text in words or any(len(word) >= _TELLING and word in text for word in words))
 
 
-def blank(home: Home, signals: pl.DataFrame, clusters: set[str], words: set[str], threads: set[str]) -> int:
-    """Take the signals out of every state and their words out of names, descriptions, examples and proposals; the number of
+def blank(home: Home, ids: set[str], clusters: set[str], words: set[str]) -> int:
+    """Take the signals of these ids out of every state and their words out of names, descriptions, examples and proposals; the number of
     states changed."""
-    lake, ids, count = home.lake, set(signals["signal_id"]), 0
+    lake, count = home.lake, 0
     for day in lake.keys("cluster_members"):
         members = lake.read("cluster_members", day)
         kept = members.filter(~pl.col("signal_id").is_in(ids))

@@ -122,9 +122,12 @@ class Lake:
         return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
     def remove_threads(self, threads: Collection[str]) -> dict[str, int]:
-        """Delete every row about these threads from every table that names threads; returns rows removed per table."""
+        """Delete every row about these threads from every table that names threads; returns rows removed per table.
+
+        What was made first goes last: `spines` says which threads there are, so that what a kill left is still listed.
+        """
         removed = {}
-        for table, definition in TABLES.items():
+        for table, definition in reversed(TABLES.items()):
             if "thread_id" not in definition.schema:
                 continue
             for key in self.keys(table):

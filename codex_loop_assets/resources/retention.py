@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 
 from codex_loop_assets import clock, settings
+from codex_loop_assets.resources import forget_plan
 from codex_loop_assets.resources.forget import forget_threads
 from codex_loop_assets.resources.homes import Home
 
@@ -43,7 +44,8 @@ def due(home: Home, kept: int | None) -> list[str]:
 
 
 def apply(home: Home) -> Retained:
-    """Forget the threads that are older than the home's setting allows."""
+    """Forget the threads that are older than the home's setting allows, and complete a forget that was killed, whoever had
+    asked for it."""
     kept = days_kept(home)
-    threads = due(home, kept)
+    threads = sorted({*due(home, kept), *forget_plan.pending(home).threads})
     return Retained(kept, len(threads), forget_threads(home, threads) if threads else {})

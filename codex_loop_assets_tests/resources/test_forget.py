@@ -103,6 +103,19 @@ def test_trials_of_a_forgotten_threads_task_go_and_the_others_stay(planted):  # 
     assert home.lake.read("eval_runs", cluster)["task"].to_list() == ["other/task"]
 
 
+def test_a_forgotten_thread_may_be_named_again_and_an_unknown_one_is_a_message(planted):  # noqa: F811
+    """A kill may have left rows of a thread that no ledger lists any more."""
+    left = planted.lake.read("turns", "2026-03-01").filter(thread_id=world.thread(1))
+    for rows in (0, 1):
+        named = CliRunner().invoke(main, ["forget", world.thread(1), "--yes", "--home", str(planted.root)])
+        assert named.exit_code == 0, named.output
+        assert planted.lake.read("turns").filter(thread_id=world.thread(1)).height == 0
+        assert rows == 0 or "turns: 1" in named.output
+        planted.lake.write("turns", "2026-03-01", left)
+    unknown = CliRunner().invoke(main, ["forget", "nobody", "--yes", "--home", str(planted.root)])
+    assert unknown.exit_code == 1 and "no thread 'nobody'" in unknown.output
+
+
 def test_sub_agents_are_forgotten_with_the_thread_that_started_them(home):
     child = "019c0000-0000-7000-8000-00000000c41d"
     spine = Spine(child).meta(source={"subagent": {"thread_spawn": {"parent_thread_id": thread(2), "depth": 1}}})
