@@ -22,9 +22,10 @@ def shared_fragments(texts: Iterable[tuple[str, str]], settings: Mapping) -> lis
     """Fragments that texts of several sessions share, the most telling first.
 
     `texts` are (thread_id, text of one line); a fragment is counted once per session. A fragment has `words` (fewest,
-    most) words, at least `characters` characters, two words of content, and ends in no word of `edge_words`. Of those
-    that nearly as many sessions share as the most frequent one (`nearly`, a share), the longest comes first: it says
-    most.
+    most) words, at least `characters` characters, two words of which one is not empty (`empty_words`: they point at
+    something and name nothing), and ends in no word of `edge_words`. Those that nearly as many sessions share as the most
+    frequent one (`nearly`, a share) come first; among them the one that says most in most sessions (characters times
+    sessions): the message itself, not the few words that half of the sessions have behind it.
     """
     sessions: dict[str, set[str]] = defaultdict(set)
     for thread, text in texts:
@@ -34,11 +35,12 @@ def shared_fragments(texts: Iterable[tuple[str, str]], settings: Mapping) -> lis
     if not counts:
         return []
     close = settings["nearly"] * max(counts.values())
-    return sorted(counts, key=lambda name: (counts[name] < close, -len(name), -counts[name], name))
+    return sorted(counts, key=lambda name: (counts[name] < close, -len(name) * counts[name], -len(name), name))
 
 
 def _fragments(text: str, settings: Mapping) -> set[str]:
     fewest, most = settings["words"]
+    empty = frozenset(settings["empty_words"])
     places = [match.span() for match in _WORD.finditer(text[: settings["line"]])]
     found = set()
     for first in range(len(places)):
@@ -46,7 +48,8 @@ def _fragments(text: str, settings: Mapping) -> set[str]:
             piece = text[places[first][0] : places[last][1]]
             if len(piece) < len(text):
                 piece = _trimmed(piece, settings["edge_words"])
-            if len(piece) >= settings["characters"] and len(_LETTERS.findall(piece)) >= 2:
+            words = _LETTERS.findall(piece)
+            if len(piece) >= settings["characters"] and len(words) >= 2 and any(w.lower() not in empty for w in words):
                 found.add(piece)
     return found
 

@@ -31,3 +31,19 @@ def test_a_fragment_occurs_literally_in_two_sessions_at_least(texts):
     for fragment in shared_fragments(texts, SETTINGS):
         assert len({thread for thread, text in texts if fragment in text}) >= 2
         assert fragment == fragment.strip()
+
+
+def test_words_that_only_point_at_something_name_nothing():
+    texts = [
+        (thread, f"no, that only hides it. {cause}. Do that instead, not this")
+        for thread, cause in [("a", "x"), ("b", "y")]
+    ]
+    assert shared_fragments(texts, SETTINGS)[0] == "no, that only hides"
+
+
+def test_the_message_that_most_sessions_have_comes_before_longer_words_that_fewer_have():
+    texts = [
+        (thread, f"Error: listen EADDRINUSE: port {port}") for thread, port in zip("abcdefgh", range(8), strict=True)
+    ]
+    texts += [(thread, f"process {thread}{thread}{thread} is running in the background") for thread in "abcde"]
+    assert shared_fragments(texts, SETTINGS)[0].startswith("Error: listen EADDRINUSE")
