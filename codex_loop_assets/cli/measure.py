@@ -5,72 +5,26 @@ Exit codes, for CI: 0 no regression; 1 it could not be run; 2 regressed; 3 not e
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import polars as pl
 from rich.console import Console
 
 from codex_loop_assets.cli.options import Problem, home_options
+from codex_loop_assets.cli.runner import Part, Runner, free_arm, set_parts, target_part
 from codex_loop_assets.cli.runs import materialise
-from codex_loop_assets.cli.trials import cluster_of, known, show
-from codex_loop_assets.distill import sets
-from codex_loop_assets.distill.digest import task_digest
+from codex_loop_assets.cli.trials import arms_table, cluster_of, known, show, show_verdicts
+from codex_loop_assets.distill.sets import shortfalls
 from codex_loop_assets.measure.eval_runs import arm_name
-from codex_loop_assets.resources import baselines, evaluation_sets, harbor, jobs, proofs, ticket_history
+from codex_loop_assets.measure.set_comparison import AROUND
+from codex_loop_assets.resources import baselines, evaluation_sets, harbor, jobs, ticket_history
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.stages import MEASURE
 
 NOT_ENOUGH_DATA, REGRESSED = 3, 2
-
-
-@dataclass(frozen=True)
-class Runner:
-    """How trials are run: Harbor, and what is measured."""
-
-    harbor: harbor.Harbor
-    agent: str
-    model: str | None
-    attempts: int
-    arm: str
-    arguments: tuple[str, ...] = ()
-
-    def run(self, home: Home, cluster_id: str, dataset: Path, unvalidated: bool) -> str:
-        """Run the tasks of a folder, or go on with such a job that was cut off; the job's name. Raises Problem."""
-        with home.lake.locked(f"measure-{cluster_id}"):
-            name = self._job_name(home, cluster_id, dataset)
-            jobs.label_job(home, cluster_id, name, self.arm)
-            if unvalidated:
-                jobs.allow_unvalidated(home, cluster_id, name)
-            try:
-                self.harbor.run(*self._place(home, cluster_id, dataset, name), **self._options(home), timeout_s=None)
-            except harbor.HarborError as error:
-                raise Problem(f"{error}. The same command goes on with the job {name}") from error
-        return name
-
-    def configuration(self, home: Home, cluster_id: str, dataset: Path) -> str:
-        """The configuration of the job that `run` would run now."""
-        name = self._job_name(home, cluster_id, dataset)
-        return self.harbor.configuration(*self._place(home, cluster_id, dataset, name), **self._options(home))
-
-    def _job_name(self, home: Home, cluster_id: str, dataset: Path) -> str:
-        digests = sorted(task_digest(path.parent) for path in dataset.glob("*/task.toml"))
-        options = self._options(home)
-        shape = json.dumps([str(dataset.resolve()), digests, self.arm, options], sort_keys=True)
-        return jobs.next_name(home, cluster_id, self.agent, self.model, shape)
-
-    def _place(self, home: Home, cluster_id: str, dataset: Path, name: str) -> tuple[Path, str, Path, str]:
-        return dataset, self.agent, jobs.jobs_folder(home, cluster_id), name
-
-    def _options(self, home: Home) -> dict[str, Any]:
-        extra = [*(("--model", self.model) if self.model else ())]
-        extra += [word for argument in self.arguments for word in ("--ak", argument)]
-        return {"attempts": self.attempts, "concurrency": home.section("measure")["run"]["concurrency"], "extra": extra}
 
 
 @click.command()
@@ -123,20 +77,21 @@ def measure(
     cluster_id = cluster_of(home, dataset)
     runner = Runner(found, agent, model, attempts, arm or arm_name(agent, model), arguments)
     if print_config:
-        click.echo(runner.configuration(home, cluster_id, dataset))
+        click.echo(runner.configuration(home, Part(cluster_id, dataset)))
         return
-    _require_proof(home, cluster_id, dataset, allow_unvalidated)
+    target = target_part(home, cluster_id, dataset, allow_unvalidated)
     if problem := harbor.engine_problem():
         raise Problem(problem)
     if baseline:
         runner = _against(home, cluster_id, baseline, runner, named=bool(arm))
-    name = runner.run(home, cluster_id, dataset, allow_unvalidated)
-    measured = [cluster_id, *(_run_sets(home, cluster_id, runner) if with_sets else ())]
-    materialise(home, MEASURE, clusters=measured)
+    parts = [target, *(set_parts(home, cluster_id, AROUND) if with_sets else ())]
+    name = runner.run(home, parts)[0]
+    others = list(dict.fromkeys(part.cluster_id for part in parts[1:]))
+    materialise(home, MEASURE, clusters=[cluster_id, *others])
     ticket_history.being_measured(home, cluster_id)
     if save_baseline:
         click.echo(f"baseline of {baselines.save(home, cluster_id, name, save_baseline)} trial(s): {save_baseline}")
-    raise SystemExit(_exit_code(_shown(home, measured, runner.arm), compared=baseline is not None))
+    raise SystemExit(_exit_code(_shown(home, cluster_id, others, runner.arm), compared=baseline is not None))
 
 
 @click.command()
@@ -173,48 +128,31 @@ def _against(home: Home, cluster_id: str, baseline: Path, runner: Runner, named:
         raise Problem(str(error)) from error
     if named and runner.arm != arm:
         return runner
-    taken = set(home.lake.read("eval_runs", cluster_id)["arm"]) | {arm}
-    number = next(number for number in range(2, len(taken) + 3) if f"{runner.arm} #{number}" not in taken)
-    return replace(runner, arm=f"{runner.arm} #{number}")
+    return replace(runner, arm=free_arm(home, cluster_id, runner.arm, [arm, runner.arm]))
 
 
-def _run_sets(home: Home, cluster_id: str, runner: Runner) -> list[str]:
-    """Run the neighbours' and the guards' proven tasks; the clusters that they belong to."""
+def _shown(home: Home, cluster_id: str, others: Iterable[str], arm: str) -> pl.DataFrame:
+    """Show each cluster's trials, then the verdicts on the target and on the sets around it; those that are about this arm."""
+    console = Console()
+    verdicts = home.lake.read("regressions", cluster_id)
+    mine = verdicts.filter((pl.col("candidate_arm") == arm) | (pl.col("baseline_arm") == arm))
+    console.print(f"dataset {cluster_id}", markup=False, highlight=False)
+    show(console, home.lake.read("eval_runs", cluster_id), mine)
+    if not others:
+        return mine.filter(pl.col("candidate_arm") == arm)
+    for other in others:
+        console.print(f"dataset {other}", markup=False, highlight=False)
+        console.print(arms_table(home.lake.read("eval_runs", other)))
     found = evaluation_sets.sets_of(home, cluster_id)
-    for kind, reason in sets.shortfalls(found, home.section("distill")["sets"]).items():
-        click.echo(f"{kind}: {reason}")
-    others = found.filter(pl.col("set_kind") != "target")
-    for (other, kind), tasks in others.group_by("cluster_id", "set_kind", maintain_order=True):
-        folder = home.root / "harbor" / "sets" / cluster_id / f"{kind}-{other}"
-        shutil.rmtree(folder, ignore_errors=True)
-        for place in tasks["task_dir"]:
-            shutil.copytree(home.root / place, folder / Path(place).name)
-        runner.run(home, known(other), folder, unvalidated=False)
-    return others["cluster_id"].unique(maintain_order=True).to_list()
-
-
-def _require_proof(home: Home, cluster_id: str, dataset: Path, allowed: bool) -> None:
-    """Raises Problem when a task of the folder, as it is there, is not proven."""
-    proven = set(proofs.proven(home)["digest"])
-    tasks = sorted(path.parent for path in dataset.glob("*/task.toml"))
-    open_tasks = [task.name for task in tasks if task_digest(task) not in proven]
-    if open_tasks and not allowed:
-        raise Problem(
-            f"{len(open_tasks)} of {len(tasks)} tasks are not proven by real runs ({', '.join(open_tasks[:3])}); prove them with: "
-            f"codex-loop validate --cluster-id {cluster_id}, or measure all the same with --allow-unvalidated"
-        )
-
-
-def _shown(home: Home, cluster_ids: Iterable[str], arm: str) -> pl.DataFrame:
-    """Show each cluster's trials and verdicts; the verdicts that are about this arm."""
-    console, about = Console(), []
-    for cluster_id in cluster_ids:
-        runs, verdicts = home.lake.read("eval_runs", cluster_id), home.lake.read("regressions", cluster_id)
-        mine = verdicts.filter((pl.col("candidate_arm") == arm) | (pl.col("baseline_arm") == arm))
-        console.print(f"dataset {cluster_id}", markup=False, highlight=False)
-        show(console, runs, mine)
-        about.append(mine.filter(pl.col("candidate_arm") == arm))
-    return pl.concat(about)
+    around = evaluation_sets.compared(home, cluster_id, found, mine, evaluation_sets.category_of(home, cluster_id))
+    for kind in AROUND:
+        show_verdicts(console, around[kind], f"{kind.replace('_', ' ')} set: ")
+    # Of a set that is too small, which was said before, nothing is expected.
+    short = shortfalls(found, home.section("distill")["sets"])
+    told = [
+        rows.filter(pl.col("verdict") != "not_enough_data") if kind in short else rows for kind, rows in around.items()
+    ]
+    return pl.concat(told).filter(pl.col("candidate_arm") == arm)
 
 
 def _exit_code(verdicts: pl.DataFrame, compared: bool) -> int:

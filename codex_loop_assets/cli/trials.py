@@ -42,9 +42,14 @@ def known(cluster_id: str) -> str:
 def show(console: Console, runs: pl.DataFrame, verdicts: pl.DataFrame) -> None:
     """Trials by arm, then every comparison with its numbers."""
     console.print(arms_table(runs))
+    show_verdicts(console, verdicts)
+
+
+def show_verdicts(console: Console, verdicts: pl.DataFrame, about: str = "") -> None:
+    """Each comparison with its numbers, one a line."""
     for row in verdicts.iter_rows(named=True):
         console.print(
-            f"{row['candidate_arm']} against {row['baseline_arm']}, {row['endpoint']}: {row['verdict']}. {row['reason']}",
+            f"{about}{row['candidate_arm']} against {row['baseline_arm']}, {row['endpoint']}: {row['verdict']}. {row['reason']}",
             markup=False,
             highlight=False,
         )

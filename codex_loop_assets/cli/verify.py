@@ -15,15 +15,17 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from codex_loop_assets.cli.options import Problem, home_options, parse_day, today
+from codex_loop_assets.cli.runner import Runner, free_arm, set_parts
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.cli.tasks import partition
-from codex_loop_assets.distill.sets import shortfalls
+from codex_loop_assets.distill.sets import KINDS, shortfalls
 from codex_loop_assets.loop import life
 from codex_loop_assets.loop import verify as rule
 from codex_loop_assets.loop.cause import having
 from codex_loop_assets.loop.evidence import gather
 from codex_loop_assets.loop.tickets import newest_state
-from codex_loop_assets.resources import evaluation_sets, jobs, ticket_history
+from codex_loop_assets.measure.eval_runs import arm_name
+from codex_loop_assets.resources import evaluation_sets, harbor, jobs, ticket_history
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.registry import members_of
 from codex_loop_assets.resources.report_inputs import exposure
@@ -43,28 +45,54 @@ EXIT_CODES = {"close": 0, "keep": 1, "reopen": 2}
     help="Harbor job folder on the ticket's dataset; may be repeated. Without one, the trials already taken in decide.",
 )
 @click.option(
-    "--arm", "arms", multiple=True, help="Name of what each --job measured, in the order of the --job options."
+    "--arm",
+    "arms",
+    multiple=True,
+    help="Name of what each --job measured, in the order of the --job options; with --agent, of what it measures.",
 )
+@click.option(
+    "--agent", help="Run this Harbor agent now, on the proven tasks of the ticket's dataset and of the sets around it."
+)
+@click.option("--model", help="Model of that agent, as Harbor takes it.")
+@click.option(
+    "--ak", "arguments", multiple=True, metavar="KEY=VALUE", help="Argument of that agent, as Harbor takes it."
+)
+@click.option("-k", "attempts", default=3, show_default=True, type=click.IntRange(min=1), help="Its trials per task.")
 @click.option(
     "--since", callback=parse_day, help="Day the change reached people: production before and after it is compared."
 )
 @home_options()
-def verify(home: Home, ticket_id: str, folders: tuple[Path, ...], arms: tuple[str, ...], since: str | None) -> None:
+def verify(
+    home: Home,
+    ticket_id: str,
+    folders: tuple[Path, ...],
+    arms: tuple[str, ...],
+    agent: str | None,
+    model: str | None,
+    arguments: tuple[str, ...],
+    attempts: int,
+    since: str | None,
+) -> None:
     """Close, keep or reopen a ticket by measured proof, with the statistics shown.
 
-    The arm whose trials started first is the baseline. Neighbouring datasets and delight guards count as far as they
-    were measured with the same arms (`codex-loop ingest-job DIR --cluster-id CLUSTER --arm NAME`). The verdict goes to
-    the ticket's history.
+    The arm whose trials started first is the baseline: measure before the change, and again after it. Trials come from job
+    folders (--job), from a run made here (--agent), or are those already taken in. The neighbours' tasks and the delight
+    guard's count as far as they were measured with the same arms (`codex-loop ingest-job DIR --cluster-id CLUSTER --arm
+    NAME`). The verdict goes to the ticket's history.
 
     Exit 0: closed. 1: kept as it is (also when nothing could be decided because of an error). 2: reopened.
     """
-    if arms and len(arms) != len(folders):
+    if agent and (folders or len(arms) > 1):
+        raise Problem("--agent runs trials of one arm, --job takes in such that were run: name one of both")
+    if not agent and arms and len(arms) != len(folders):
         raise Problem(
             f"{len(folders)} --job but {len(arms)} --arm; name one arm for each job, in the same order, or none"
         )
     cluster_id = find_ticket(home, ticket_id).cluster_id
     partition(home, None, cluster_id)
-    take_in(home, cluster_id, folders, arms)
+    if agent:
+        run_agent(home, cluster_id, agent, model, arguments, attempts, arms[0] if arms else None)
+    take_in(home, cluster_id, folders, () if agent else arms)
     measured = home.lake.has("regressions", cluster_id) or not jobs.jobs_folder(home, cluster_id).is_dir()
     if folders or not measured:
         materialise(home, MEASURE, clusters=[cluster_id])
@@ -82,6 +110,32 @@ def find_ticket(home: Home, ticket_id: str) -> life.State:
     if state.status == "merged":
         raise Problem(f"{ticket_id} became part of {state.merged_into}; verify that one")
     return state
+
+
+def run_agent(
+    home: Home,
+    cluster_id: str,
+    agent: str,
+    model: str | None,
+    arguments: tuple[str, ...],
+    attempts: int,
+    arm: str | None,
+) -> None:
+    """Run an agent on the proven tasks of the ticket and of the sets around it, and compare. Without a name the arm is called
+    after agent and model, with a number where such trials are there already. Raises Problem."""
+    found = harbor.find()
+    if found is None:
+        raise Problem(harbor.HOW_TO_INSTALL)
+    parts = set_parts(home, cluster_id, KINDS)
+    if not any(part.cluster_id == cluster_id for part in parts):
+        raise Problem(
+            f"no task of this ticket is proven by real runs; prove them with: codex-loop validate --cluster-id {cluster_id}"
+        )
+    if problem := harbor.engine_problem():
+        raise Problem(problem)
+    name = arm or free_arm(home, cluster_id, arm_name(agent, model))
+    Runner(found, agent, model, attempts, name, arguments).run(home, parts)
+    materialise(home, MEASURE, clusters=list(dict.fromkeys(part.cluster_id for part in parts)))
 
 
 def take_in(home: Home, cluster_id: str, folders: tuple[Path, ...], arms: tuple[str, ...]) -> None:
@@ -102,7 +156,10 @@ def advice(verdict: rule.Verdict, arms: list[str]) -> list[str]:
     found = []
     if len(arms) < 2:
         have = f"all trials of this ticket belong to the arm {arms[0]}" if arms else "this ticket has no trials yet"
-        found.append(f"A comparison needs two arms, and {have}: --job BEFORE --arm before --job AFTER --arm after")
+        found.append(
+            f"A comparison needs two arms, and {have}: --job BEFORE --arm before --job AFTER --arm after, "
+            "or --agent AGENT --model MODEL before the change and again after it"
+        )
     if verdict.production is None:
         found.append("Production was not compared: name the day that the change reached people with --since.")
     return found

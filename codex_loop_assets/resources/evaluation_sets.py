@@ -62,6 +62,12 @@ def compared(
     return {"target": regressions, **around}
 
 
+def category_of(home: Home, cluster_id: str) -> str | None:
+    """The category that most of the cluster's signals have, in its newest state; None for one that is no cluster (adhoc)."""
+    rows = home.lake.read("clusters").filter(pl.col("cluster_id") == cluster_id).sort("dt")
+    return rows["top_category"][-1] if rows.height else None
+
+
 def write_sets(home: Home, cluster_id: str) -> dict[str, str]:
     """Write sets.json into the cluster's dataset folder, where there is one; the sets too small for a verdict, and why."""
     found = sets_of(home, cluster_id)
