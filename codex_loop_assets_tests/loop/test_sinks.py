@@ -74,6 +74,35 @@ def test_an_issue_closed_by_hand_stays_closed_until_the_problem_returns(hub):
     assert state["issues"][1]["state"] == "closed"
 
 
+def test_an_issue_opened_again_by_hand_stays_open(hub):
+    target, state = hub
+    github.deliver([ticket()], target, dry_run=False)
+    github.deliver([ticket(status="verified")], target, dry_run=False)
+    state["issues"][1]["state"] = "open"
+    assert actions(github.deliver([ticket(status="verified")], target, dry_run=False)) == ["none"]
+    github.deliver([ticket(status="verified", body="more\n")], target, dry_run=False)
+    assert state["issues"][1]["state"] == "open"
+
+
+def test_an_ignored_tickets_issue_opens_again_when_its_day_has_come(hub):
+    target, state = hub
+    github.deliver([ticket()], target, dry_run=False)
+    assert actions(github.deliver([ticket(status="ignored")], target, dry_run=False)) == ["close"]
+    assert actions(github.deliver([ticket(status="ignored")], target, dry_run=False)) == ["none"]
+    assert actions(github.deliver([ticket(status="new")], target, dry_run=False)) == ["reopen"]
+    assert state["issues"][1]["state"] == "open" and len(state["issues"]) == 1
+
+
+def test_a_title_that_a_person_gave_stays_and_a_tickets_own_follows_the_ticket(hub):
+    target, state = hub
+    github.deliver([ticket()], target, dry_run=False)
+    github.deliver([ticket(title="Better words")], target, dry_run=False)
+    assert state["issues"][1]["title"] == "Better words"
+    state["issues"][1]["title"] = "what we call it"
+    github.deliver([ticket(body="more\n")], target, dry_run=False)
+    assert state["issues"][1]["title"] == "what we call it" and "more" in state["issues"][1]["body"]
+
+
 def test_labels_and_titles_that_people_gave_do_not_hide_an_issue(hub):
     target, state = hub
     github.deliver([ticket()], target, dry_run=False)
