@@ -23,6 +23,8 @@ from types import MappingProxyType
 from codex_loop_assets.distill.tree import Entry, Tree, UnsafePath, changed, safe_path
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_ADDRESS = re.compile(r"(?:https?|ssh|git)://(?:[^@/\s]*@)?(?P<host>[^/\s]+)/(?P<path>\S+)")
+_SCP = re.compile(r"(?:[\w.-]+@)?(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+):(?P<path>[^/\s]\S*)")
 _SAFE = (
     "-c",
     "core.hooksPath=/dev/null",
@@ -73,11 +75,20 @@ def _git(directory: Path, *arguments: str, stdin: bytes = b"", index: Path | Non
 
 
 def find(repositories: Mapping[str, Path], url: str | None, name: str | None, cwd: str | None) -> Path | None:
-    """The local repository of a session: looked up by origin URL, then by working directory, then by short name."""
+    """The local repository of a session: looked up by origin URL (however it is written), then by working directory, then by
+    short name."""
     for key in (url, cwd, name):
         if key and key in repositories:
             return repositories[key]
-    return None
+    wanted = origin(url) if url else None
+    return next((path for key, path in sorted(repositories.items()) if wanted and origin(key) == wanted), None)
+
+
+def origin(url: str) -> tuple[str, str] | None:
+    """(host, path) of an address of a remote repository, the same for its https and its ssh forms; None for other text. The tables
+    hold `git@host:path` without the user, as `host:path`."""
+    found = _ADDRESS.fullmatch(url) or _SCP.fullmatch(url)
+    return (found["host"].lower(), found["path"].strip("/").removesuffix(".git")) if found else None
 
 
 def opened(source: Path, cache: Path) -> Path:

@@ -21,7 +21,10 @@ from codex_loop_assets.distill.segment import Row, Segment
 from codex_loop_assets.distill.trace_files import known_files
 from codex_loop_assets.distill.tree import Entry, Tree, safe_path, size
 
-_SCP = re.compile(r"(?:ssh://)?git@([^:/]+)[:/](.+)")
+# `ssh://git@host/path`, `git@host:path`, and the latter as the tables hold it: without the user.
+_SCP = re.compile(
+    r"(?:ssh://(?:git@)?(?P<at>[^:/@\s]+)/|(?:git@)?(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+):)(?P<path>[^/\s]\S*)"
+)
 _HIDDEN_ADDRESS = re.compile(r"\[secret:email:([0-9a-f]+)\]")
 
 Redact = Callable[[str, str], str]
@@ -107,11 +110,11 @@ def without_repository(
 
 
 def clone_url(url: str | None) -> str | None:
-    """The address anybody can clone from without a key: https as it is, `git@host:path` as https; None for others."""
+    """The address anybody can clone from without a key: https as it is, `[git@]host:path` as https; None for others."""
     if not url:
         return None
     scp = _SCP.fullmatch(url)
-    plain = f"https://{scp.group(1)}/{scp.group(2)}" if scp else url
+    plain = f"https://{scp['at'] or scp['host']}/{scp['path']}" if scp else url
     return plain if plain.startswith(("https://", "http://", "git://")) and safe_url(plain) else None
 
 

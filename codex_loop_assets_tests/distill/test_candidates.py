@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from codex_loop_assets.distill.distil import distil_cluster
+from codex_loop_assets.distill.repository import find
+from codex_loop_assets.distill.start import clone_url
 from codex_loop_assets.settings import section
+from codex_loop_assets.traces.records import without_credentials
 from codex_loop_assets_tests.distill.worlds import (
     CALC,
     CALC_FILES,
@@ -206,9 +210,13 @@ def test_what_an_earlier_session_left_uncommitted_is_replayed_where_it_is_missin
     assert workspace(tmp_path / "home", row)["calc.py"] == CALC + "\nX = 3\n"
 
 
-def test_without_a_repository_a_public_address_is_cloned_at_the_commit(tmp_path):
+@pytest.mark.parametrize(
+    "address",
+    ["git@example.org:ann/calc.git", "ssh://git@example.org/ann/calc.git", "https://example.org/ann/calc.git"],
+)
+def test_without_a_repository_a_public_address_is_cloned_at_the_commit(tmp_path, address):
     session, _ = calc_world(tmp_path / "calc")
-    session.repository_url = "git@example.org:ann/calc.git"
+    session.repository_url = without_credentials(address)
     session.calls.insert(
         0, session.calls[0] | {"command": "cat calc.py", "exit_code": 0, "output": CALC, "call_id": "c0"}
     )
@@ -217,6 +225,22 @@ def test_without_a_repository_a_public_address_is_cloned_at_the_commit(tmp_path)
     assert (row["stage"], row["reason"], row["environment_kind"]) == ("built", "", "clone")
     dockerfile = (tmp_path / "home" / row["task_dir"] / "environment" / "Dockerfile").read_text()
     assert '"https://example.org/ann/calc.git", "/app"]' in dockerfile and session.commit in dockerfile
+
+
+@pytest.mark.parametrize(
+    "address", ["/srv/calc", "C:\\calc", "file:///srv/calc", "host:ann/calc", "example.org:ann/calc x"]
+)
+def test_what_is_no_public_address_is_not_cloned(address):
+    assert clone_url(address) is None
+
+
+@pytest.mark.parametrize(
+    "known", ["git@example.org:ann/calc.git", "https://Example.org/ann/calc", "example.org:ann/calc.git"]
+)
+def test_a_repository_is_found_by_its_origin_however_it_is_written(tmp_path, known):
+    for recorded in ("git@example.org:ann/calc.git", "https://ann:pass@example.org/ann/calc.git"):
+        assert find({known: tmp_path, "calc2": Path("/")}, without_credentials(recorded), "calc", None) == tmp_path
+    assert find({known: tmp_path}, "https://example.org/bob/calc.git", "other", None) is None
 
 
 @pytest.mark.parametrize("reading", ["cat calc.py", "sed -n '1,200p' calc.py", "nl -ba calc.py | sed -n '1,200p'"])
