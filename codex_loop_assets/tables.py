@@ -422,6 +422,9 @@ JUDGE_COVERAGE = Table(
             "judged, active (not quiet yet), pending_batch, deferred (budget), failed, excluded, nothing_to_judge.",
         ),
         Column("reason", pl.String, "Why, in words."),
+        Column(
+            "left_out", STRINGS, "Categories that this judge does not look for: unknown in the session, not absent."
+        ),
         _required("findings", pl.Int32, "Findings kept."),
         _required("rejected", pl.Int32, "Findings rejected because their turn or quotation does not exist."),
         _required(
@@ -558,6 +561,9 @@ HARBOR_DATASETS = Table(
         Column("task_dir", pl.String, "Task directory, relative to the codex-loop home."),
         Column("dataset_dir", pl.String, "Dataset directory, relative to the codex-loop home."),
         Column("digest", pl.String, "Harbor's content digest of the task, sha256:…"),
+        Column(
+            "core_digest", pl.String, "Digest of the task without its name and provenance: what runs said holds for it."
+        ),
         Column("environment_kind", pl.String, "hermetic, clone, replayed."),
         Column("verifier_kind", pl.String, "command, file_state, llm, none."),
         Column("check_kind", pl.String, "test, build, lint: what the command of the verifier is; null otherwise."),
@@ -578,7 +584,8 @@ TASK_VALIDATIONS = Table(
     (
         _required("cluster_id", pl.String, "Cluster."),
         _required("candidate_id", pl.String, "Candidate task."),
-        _required("digest", pl.String, "Task digest that was run."),
+        _required("digest", pl.String, "Digest of the task that this is about."),
+        Column("core_digest", pl.String, "The same without the task's name and provenance."),
         _required(
             "check",
             pl.String,
@@ -611,7 +618,8 @@ EVAL_RUNS = Table(
         _required("dataset", pl.String, "Dataset name."),
         Column("dataset_digest", pl.String, "Digest of the dataset."),
         _required("task", pl.String, "Task name."),
-        Column("task_digest", pl.String, "Digest of the task."),
+        Column("task_digest", pl.String, "Digest of the task; of the present one where only the provenance differs."),
+        Column("ran_digest", pl.String, "Digest of the task as it ran, where that is another."),
         _required("agent", pl.String, "Agent."),
         Column("agent_version", pl.String, "Agent version."),
         Column("model", pl.String, "Model."),

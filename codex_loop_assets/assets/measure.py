@@ -6,6 +6,7 @@ Started on demand only: running agents costs money. Materialising without a conf
 import dagster as dg
 import polars as pl
 
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import PER_CLUSTER, store, table_spec
 from codex_loop_assets.measure.eval_runs import TrialRecord, eval_rows
 from codex_loop_assets.measure.proven import of_proven_tasks
@@ -23,6 +24,7 @@ from codex_loop_assets.signals.model import CanonTables
     specs=[table_spec("eval_runs", "measure", ["harbor_datasets"], kinds={"parquet", "docker"})],
     **PER_CLUSTER,
 )
+@guarded
 def eval_runs(context: dg.AssetExecutionContext, home: HomeResource):
     """Fold the cluster's Harbor job folders into one row per trial."""
     codex = home.home
@@ -34,6 +36,7 @@ def eval_runs(context: dg.AssetExecutionContext, home: HomeResource):
             cluster_id,
             dataset_digest=dataset_digest(codex, cluster_id),
             labels=labels,
+            same=same_tasks(codex, cluster_id),
             settings=codex.section("measure"),
         )
         errors = dict(rows.drop_nulls("error_class").group_by("error_class").len().iter_rows())
@@ -50,6 +53,7 @@ def eval_runs(context: dg.AssetExecutionContext, home: HomeResource):
 
 
 @dg.multi_asset(name="trial_signals", specs=[table_spec("trial_signals", "measure", ["eval_runs"])], **PER_CLUSTER)
+@guarded
 def trial_signals(context: dg.AssetExecutionContext, home: HomeResource):
     """Run the mechanical detectors on the Codex sessions that the trials left."""
     codex = home.home
@@ -69,6 +73,7 @@ def trial_signals(context: dg.AssetExecutionContext, home: HomeResource):
 @dg.multi_asset(
     name="regressions", specs=[table_spec("regressions", "measure", ["eval_runs", "trial_signals"])], **PER_CLUSTER
 )
+@guarded
 def regressions(context: dg.AssetExecutionContext, home: HomeResource):
     """Compare each later arm with the first one run on the cluster, by reward and by the originating friction."""
     codex = home.home
@@ -82,7 +87,7 @@ def regressions(context: dg.AssetExecutionContext, home: HomeResource):
         arms = arms_in_order(codex.lake.read("eval_runs", cluster_id), jobs.baseline_arm(codex, cluster_id))
         rows = compare(
             runs,
-            comparisons(codex, cluster_id, arms, unproven),
+            comparisons(codex, cluster_id, arms, _remarks(runs, unproven)),
             codex.lake.read("trial_signals", cluster_id),
             codex.section("measure"),
         )
@@ -102,15 +107,32 @@ def arms_in_order(runs: pl.DataFrame, baseline: str | None = None) -> list[str]:
     return first.sort(pl.col("arm") != (baseline or ""), "started_at", "arm", nulls_last=True)["arm"].to_list()
 
 
-def comparisons(home: Home, cluster_id: str, arms: list[str], unproven: int) -> list[Comparison]:
-    """Every later arm against the first, by reward and by each mechanical friction of the cluster. `unproven`: trials left out."""
+def comparisons(home: Home, cluster_id: str, arms: list[str], remarks: tuple[str, ...] = ()) -> list[Comparison]:
+    """Every later arm against the first, by reward and by each mechanical friction of the cluster."""
     smallest = 0 if cluster_id.startswith("adhoc-") else home.section("distill")["sets"]["minimum_target_tasks"]
-    remarks = (f"{unproven} trial(s) on tasks that no real run has proven were left out",) if unproven else ()
     return [
         Comparison(cluster_id, cluster_id, arms[0], arm, endpoint, smallest, remarks)
         for arm in arms[1:]
         for endpoint in ("reward", *categories_of(home, cluster_id))
     ]
+
+
+def _remarks(runs: pl.DataFrame, unproven: int) -> tuple[str, ...]:
+    """What a reader has to know about the trials. `unproven`: how many were left out."""
+    moved = runs["ran_digest"].count()
+    told = (
+        (unproven, "trial(s) on tasks that no real run has proven were left out"),
+        (moved, "trial(s) ran on these tasks under another provenance: same words, environment, tests and solution"),
+    )
+    return tuple(f"{count} {text}" for count, text in told if count)
+
+
+def same_tasks(home: Home, cluster_id: str) -> dict[str, str]:
+    """Digest that a task of the cluster's jobs ran under -> digest of the present task, where only the provenance differs."""
+    present = home.lake.read("harbor_datasets", cluster_id).drop_nulls("core_digest")
+    now = dict(present.select("core_digest", "digest").iter_rows())
+    ran = jobs.core_digests(home, cluster_id)
+    return {digest: now[core] for digest, core in ran.items() if core in now and now[core] != digest}
 
 
 def categories_of(home: Home, cluster_id: str) -> list[str]:

@@ -75,6 +75,7 @@ class Runner:
                 self.harbor.run(*self._place(home, part, name), **self._options(home), timeout_s=None)
             except harbor.HarborError as error:
                 raise Problem(f"{error}. The same command goes on with the job {name}") from error
+            jobs.note_tasks(jobs.jobs_folder(home, part.cluster_id) / name, part.folder)
         return name
 
     def _job_name(self, home: Home, part: Part) -> str:

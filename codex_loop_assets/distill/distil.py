@@ -19,6 +19,7 @@ from codex_loop_assets.distill import repository
 from codex_loop_assets.distill.build import Built
 from codex_loop_assets.distill.candidate import NotDistillable, candidate_id
 from codex_loop_assets.distill.dataset import replace_dataset
+from codex_loop_assets.distill.digest import core_digest
 from codex_loop_assets.distill.environment import UnsafeName
 from codex_loop_assets.distill.model import Model
 from codex_loop_assets.distill.produce import Surroundings, produce
@@ -100,6 +101,7 @@ def distil_cluster(
             directory = row.pop("directory")
             if row["candidate_id"] not in rejected:
                 row |= {"task_dir": f"{relative}/{directory}", "dataset_dir": relative, "digest": digests[directory]}
+                row["core_digest"] = core_digest(folder / directory)
     return without_rejected(HARBOR_DATASETS.frame(rows), rejected)
 
 

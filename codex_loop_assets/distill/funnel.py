@@ -52,7 +52,9 @@ def funnel(datasets: pl.DataFrame, validations: pl.DataFrame) -> Funnel:
     found = Counter(verdict_rows["status"].to_list())
     stopped = Counter(_kind(row) for row in datasets.filter(pl.col("stage") != "built")["reason"].to_list())
     stopped.update(_kind(row) for row in verdict_rows.filter(pl.col("status") != "validated")["reason"].to_list())
-    verdicts = {verdict: found[verdict] for verdict in VERDICTS} | {ACCEPTED: (validations["check"] == CHECK).sum()}
+    verdicts = {verdict: found[verdict] for verdict in VERDICTS}
+    if accepted := int((validations["check"] == CHECK).sum()):
+        verdicts[ACCEPTED] = accepted
     return Funnel(signals, reached, verdicts, dict(stopped.most_common()))
 
 

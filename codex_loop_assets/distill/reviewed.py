@@ -18,13 +18,14 @@ CHECK = "review"
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """A person's newest answer about a task. `digest`: of the task as it was shown."""
+    """A person's newest answer about a task. `digest`, `core_digest`: of the task as it was shown."""
 
     candidate_id: str
     digest: str
     accepted: bool
     who: str
     reason: str = ""
+    core_digest: str | None = None
 
 
 def rejections(answers: Iterable[TaskAnswer]) -> dict[str, str]:
@@ -40,7 +41,7 @@ def without_rejected(datasets: pl.DataFrame, rejected: Mapping[str, str]) -> pl.
     """Rows of `harbor_datasets` in which the rejected tasks are candidates that went no further; they keep their name, by which
     trials on them are recognised."""
     hit = pl.col("candidate_id").is_in(list(rejected)) & (pl.col("stage") == "built")
-    gone = ("task_dir", "dataset_dir", "digest")
+    gone = ("task_dir", "dataset_dir", "digest", "core_digest")
     told = datasets.filter(hit).with_columns(
         stage=pl.lit("candidate"),
         reason=pl.col("candidate_id").replace_strict(rejected, default=None, return_dtype=pl.String),
@@ -53,22 +54,29 @@ def with_acceptances(
     validations: pl.DataFrame, answers: Iterable[TaskAnswer], rejected: Mapping[str, str]
 ) -> pl.DataFrame:
     """Rows of `task_validations` without those of rejected tasks, and with one row `review` for each task in doubt that somebody
-    accepted as it is now (its digest)."""
+    accepted as it is now (its digest, or that of all but its provenance)."""
     runs = validations.filter((pl.col("check") != CHECK) & ~pl.col("candidate_id").is_in(list(rejected)))
-    accepted = {(answer.candidate_id, answer.digest): answer for answer in answers if answer.accepted}
+    accepted = {
+        (answer.candidate_id, digest): answer
+        for answer in answers
+        for digest in (answer.digest, answer.core_digest)
+        if answer.accepted and digest
+    }
     doubtful = runs.filter((pl.col("check") == "verdict") & (pl.col("status") == "needs_review"))
     rows = [
         {
-            **{name: row[name] for name in ("cluster_id", "candidate_id", "digest")},
+            **{name: row[name] for name in ("cluster_id", "candidate_id", "digest", "core_digest")},
             "check": CHECK,
             "attempt": 0,
             "status": "passed",
-            "reason": f"accepted by {accepted[row['candidate_id'], row['digest']].who}",
+            "reason": f"accepted by {answer.who}",
         }
         for row in doubtful.iter_rows(named=True)
-        if (row["candidate_id"], row["digest"]) in accepted
+        for key in ("digest", "core_digest")
+        if (answer := accepted.get((row["candidate_id"], row[key])))
     ]
-    return TASK_VALIDATIONS.conform(pl.concat([runs, TASK_VALIDATIONS.frame(rows)]))
+    told = TASK_VALIDATIONS.frame(rows).unique("candidate_id", keep="first", maintain_order=True)
+    return TASK_VALIDATIONS.conform(pl.concat([runs, told]))
 
 
 def counted(validations: pl.DataFrame) -> pl.DataFrame:

@@ -22,6 +22,7 @@ from codex_loop_assets.tables import TASK_VALIDATIONS
 
 VERDICT = "verdict"
 PROVEN = ("nop", "oracle", "repeat")
+RAN_AS = "; run with another provenance, as "
 
 Row = dict[str, Any]
 
@@ -42,10 +43,11 @@ def validate(
     """Rows of `task_validations` for the built tasks among rows of `harbor_datasets` (of one cluster).
 
     harbor: None where it is missing; problem: why nothing can be run (then every task is `unvalidated` with that
-    reason). previous: earlier rows; a task with the same digest that has been run is not run again.
+    reason). previous: earlier rows; a task that has been run is not run again while its digest is the same, or differs
+    by the task's provenance only.
     """
     built = datasets.filter(pl.col("stage") == "built").sort("candidate_id").to_dicts()
-    kept = _kept(previous, {task["candidate_id"]: task["digest"] for task in built})
+    kept = _kept(previous, {task["candidate_id"]: task for task in built})
     done = {row["candidate_id"] for row in kept}
     unverified = [task for task in built if task["verifier_kind"] == "none"]
     kept += [
@@ -68,14 +70,34 @@ def validate(
     return TASK_VALIDATIONS.frame(kept + rows)
 
 
-def _kept(previous: pl.DataFrame | None, digests: Mapping[str, str]) -> list[Row]:
-    """Earlier rows that still hold: same task, same digest, and a verdict that came from running it."""
+def _kept(previous: pl.DataFrame | None, tasks: Mapping[str, Row]) -> list[Row]:
+    """Earlier rows that still hold: of the same task with a verdict that came from running it. Where several digests of a task were
+    run, the present one's rows."""
     if previous is None:
         return []
-    runs = previous.filter(pl.col("check") != reviewed.CHECK)
-    rows = [row for row in runs.to_dicts() if digests.get(row["candidate_id"]) == row["digest"]]
-    settled = {row["candidate_id"] for row in rows if row["check"] == VERDICT and row["status"] != "unvalidated"}
-    return [row for row in rows if row["candidate_id"] in settled]
+    by_digest: dict[tuple[str, str], list[Row]] = {}
+    for row in previous.filter(pl.col("check") != reviewed.CHECK).to_dicts():
+        by_digest.setdefault((row["candidate_id"], row["digest"]), []).append(row)
+    found: dict[str, list[Row]] = {}
+    for (candidate_id, digest), rows in sorted(by_digest.items()):
+        task = tasks.get(candidate_id)
+        settled = any(row["check"] == VERDICT and row["status"] != "unvalidated" for row in rows)
+        if task is None or not settled:
+            continue
+        if digest == task["digest"]:
+            found[candidate_id] = rows
+        elif rows[0]["core_digest"] and rows[0]["core_digest"] == task["core_digest"]:
+            found.setdefault(candidate_id, [_of_this(task, row) for row in rows])
+    return [row for rows in found.values() for row in rows]
+
+
+def _of_this(task: Row, row: Row) -> Row:
+    """A row about the same words, environment, tests and solution under another provenance, as one about this task; a verdict says
+    which digest was run."""
+    moved = row | {name: task[name] for name in ("cluster_id", "digest", "core_digest")}
+    if row["check"] == VERDICT and RAN_AS not in row["reason"]:
+        moved["reason"] = f"{row['reason']}{RAN_AS}{row['digest']}"
+    return moved
 
 
 def _run_all(tasks: list[Row], home: Path, settings: Mapping[str, Any], harbor: Any) -> list[Row]:
@@ -162,6 +184,7 @@ def _base(task: Row, check: str, attempt: int) -> Row:
         "cluster_id": task["cluster_id"],
         "candidate_id": task["candidate_id"],
         "digest": task["digest"],
+        "core_digest": task["core_digest"],
         "check": check,
         "attempt": attempt,
     }

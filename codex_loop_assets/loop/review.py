@@ -211,7 +211,7 @@ def _tasks(frames: Mapping[str, pl.DataFrame], limits: Mapping) -> list[Item]:
             1.0,
             limits["impact"]["task"],
             "open",
-            {"cluster_id": row["cluster_id"], "digest": row["digest"]},
+            {name: row[name] for name in ("cluster_id", "digest", "core_digest")},
         )
         for row in tasks.to_dicts()
     ]

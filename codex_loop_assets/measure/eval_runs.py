@@ -51,9 +51,11 @@ def eval_rows(
     *,
     dataset_digest: str | None = None,
     labels: Mapping[str, str] | None = None,
+    same: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> pl.DataFrame:
-    """Rows of `eval_runs`. `labels`: job directory -> name of its arm, where a person gave one.
+    """Rows of `eval_runs`. `labels`: job directory -> name of its arm, where a person gave one. `same`: digest that a task ran
+    under -> digest of the present task, from which only its provenance differs.
 
     The reward of a trial whose infrastructure or verifier failed is null: it says nothing about the agent. One whose agent
     failed or ran out of time scores what the verifier gave, or 0.
@@ -63,7 +65,7 @@ def eval_rows(
     for trial in sorted(
         trials, key=lambda trial: (trial.job_dir, str(trial.result.get("started_at")), trial.result["trial_name"])
     ):
-        row = _row(trial, (labels or {}).get(trial.job_dir), settings)
+        row = _row(trial, (labels or {}).get(trial.job_dir), same or {}, settings)
         place = (row["task"], row["arm"])
         rows.append(
             row
@@ -73,18 +75,21 @@ def eval_rows(
     return EVAL_RUNS.frame(rows)
 
 
-def _row(trial: TrialRecord, label: str | None, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+def _row(
+    trial: TrialRecord, label: str | None, same: Mapping[str, str], settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
     result = trial.result
     info, agent = result.get("agent_info") or {}, result.get("agent_result") or {}
     model = (info.get("model_info") or {}).get("name")
     exception = result.get("exception_info") or {}
     failed = error_class(exception.get("exception_type"), settings)
     started, finished = _time(result.get("started_at")), _time(result.get("finished_at"))
-    task = (trial.lock.get("task") or {}) if trial.lock else {}
+    ran = (trial.lock.get("task") or {}).get("digest") if trial.lock else None
     return {
         "eval_id": "eval_" + hashlib.sha256(f"{result.get('id')}\n{result['trial_name']}".encode()).hexdigest()[:16],
         "task": result["task_name"],
-        "task_digest": task.get("digest"),
+        "task_digest": same.get(ran, ran),
+        "ran_digest": ran if ran in same else None,
         "agent": info.get("name", "unknown"),
         "agent_version": info.get("version"),
         "model": model,

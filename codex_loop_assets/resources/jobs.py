@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_loop_assets import canon
+from codex_loop_assets.distill.digest import core_digest, task_digest
 from codex_loop_assets.measure.eval_runs import TrialRecord
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
@@ -20,6 +21,8 @@ from codex_loop_assets.traces.day import build_day
 from codex_loop_assets.traces.discover import discover
 from codex_loop_assets.traces.homes import CodexHome
 
+# In a job folder: digest -> core digest of its tasks.
+TASKS = "codex_loop_tasks.json"
 _ARMS = "arms.json"
 _ALLOWED = "unvalidated.json"
 _BASELINE = "baseline.json"
@@ -67,6 +70,21 @@ def plain_name(name: str) -> str:
     if not name or Path(name).name != name or name.startswith("."):
         raise ValueError(f"{name!r} is no name of a folder")
     return name
+
+
+def note_tasks(job: Path, dataset: Path) -> None:
+    """Leave in a job folder what its tasks are without their provenance: after a clustering has changed, a trial's digest alone would
+    be one of no task."""
+    tasks = sorted(path.parent for path in dataset.glob("*/task.toml"))
+    write_text(job / TASKS, json.dumps({task_digest(task): core_digest(task) for task in tasks}, indent=1) + "\n")
+
+
+def core_digests(home: Home, cluster_id: str) -> dict[str, str]:
+    """Digest -> core digest of the tasks that the cluster's jobs ran, as far as the jobs say."""
+    found: dict[str, str] = {}
+    for path in sorted(jobs_folder(home, cluster_id).glob(f"*/{TASKS}")):
+        found |= _json(path) or {}
+    return found
 
 
 def next_name(home: Home, cluster_id: str, agent: str, model: str | None, substance: str) -> str:

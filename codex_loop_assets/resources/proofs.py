@@ -1,7 +1,7 @@
 """Proofs of tasks: those that runs on this machine gave, and those made elsewhere and taken in.
 
-A proof is the rows of `task_validations` of one task at one digest. The digest covers all that the task is made of, so a proof
-holds wherever the same task is distilled; a machine without an engine can take one in.
+A proof is the rows of `task_validations` of one task at one digest. It holds wherever the same task is distilled, also for another
+cluster (`core_digest`); a machine without an engine can take one in.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def taken_in(home: Home) -> pl.DataFrame:
 
 
 def earlier(home: Home, cluster_id: str) -> pl.DataFrame:
-    """What may be known of a cluster's tasks before anything is run: its own rows, then those taken in. Each (candidate, digest)
-    is told by one source."""
-    own = home.lake.read("task_validations", cluster_id)
+    """What may be known of a cluster's tasks before anything is run: its own rows, those of clusters that held the same candidates,
+    and those taken in. Each (candidate, digest) is told by one source."""
+    own = home.lake.read("task_validations").sort(pl.col("cluster_id") != cluster_id, maintain_order=True)
     settled = own.filter((pl.col("check") == "verdict") & (pl.col("status") != "unvalidated"))
     other = taken_in(home).join(settled, on=["candidate_id", "digest"], how="anti")
     told = own.join(other, on=["candidate_id", "digest"], how="anti")
-    return pl.concat([told, other.with_columns(cluster_id=pl.lit(cluster_id))])
+    return pl.concat([told, other]).with_columns(cluster_id=pl.lit(cluster_id))
 
 
 def known(home: Home) -> pl.DataFrame:

@@ -39,7 +39,14 @@ def verdicts(home: Home) -> list[review.Verdict]:
 def task_answers(home: Home) -> list[TaskAnswer]:
     """The newest answer of each person about each task."""
     return [
-        TaskAnswer(answer.item_id, answer.about["digest"], answer.answer == "accept", answer.who, answer.reason)
+        TaskAnswer(
+            answer.item_id,
+            answer.about["digest"],
+            answer.answer == "accept",
+            answer.who,
+            answer.reason,
+            answer.about.get("core_digest"),
+        )
         for answer in newest_answers(verdicts(home))
         if answer.kind == "task"
     ]
