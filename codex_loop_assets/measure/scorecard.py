@@ -32,7 +32,7 @@ EVERYWHERE: Span = (float("-inf"), float("inf"))
 
 
 @dataclass
-class _Tally:
+class Tally:
     """Counts of one session for one row: labelled moments and those found, findings and those that are right."""
 
     labelled: int = 0
@@ -66,23 +66,23 @@ def scorecard(
     any_delight, per language and over all. A rule is held to what rules can observe, a judge to what judges can.
     """
     settings = section("scorecard") if settings is None else settings
-    places = _Places(turns, settings["same_message_records"])
+    places = Places(turns, settings["same_message_records"])
     seen = detections.filter(pl.col("thread_id").is_in(list(truth.languages))).to_dicts()
     names = sorted(set(detectors) if detectors is not None else {row["detector"] for row in seen})
     rows: list[dict[str, Any]] = []
     for detector in [*names, "all"]:
         own = [row for row in seen if detector in (row["detector"], "all")]
-        labels = [moment for moment in truth.moments if _could_observe(detector, moment)]
-        undecided = [moment for moment in truth.undecided if _could_observe(detector, moment)]
+        labels = [moment for moment in truth.moments if could_observe(detector, moment)]
+        undecided = [moment for moment in truth.undecided if could_observe(detector, moment)]
         for category in _categories(labels, own):
             for matching in ("exact", "near"):
                 slack = settings["near_messages"] if matching == "near" else 0
-                tallies = _tallies(truth, category, own, labels, undecided, places, slack)
+                tallies = tallies_of(truth, category, own, labels, undecided, places, slack)
                 rows += _rows(truth, detector, category, matching, own, tallies, settings)
     return SCORECARD.frame(rows)
 
 
-def _could_observe(detector: str, moment: LabelledMoment) -> bool:
+def could_observe(detector: str, moment: LabelledMoment) -> bool:
     if detector == "all":
         return True
     return moment.observed_by == ("semantic" if detector in JUDGES else "mechanical")
@@ -97,15 +97,15 @@ def _counts_for(category: str, name: str, signal_type: str) -> bool:
     return category == name or category == f"any_{signal_type}"
 
 
-def _tallies(
+def tallies_of(
     truth: Truth,
     category: str,
     findings: list[dict[str, Any]],
     labels: list[LabelledMoment],
     undecided: list[LabelledMoment],
-    places: _Places,
+    places: Places,
     slack: int,
-) -> dict[str, _Tally]:
+) -> dict[str, Tally]:
     """What was found and right per labelled session. A message is one moment per category, however often labelled."""
     threads: dict[str, _Labels] = {thread: _Labels() for thread in truth.languages}
     for moment in labels:
@@ -124,18 +124,18 @@ def _tallies(
     return {thread: _tally(threads[thread], spans[thread], slack) for thread in truth.languages}
 
 
-def _tally(labels: _Labels, findings: set[Span], slack: int) -> _Tally:
+def _tally(labels: _Labels, findings: set[Span], slack: int) -> Tally:
     right = {span for span in findings if any(_meet(span, label, slack) for label in labels.accepted)}
     wrong = {span for span in findings - right if not any(_meet(span, label, slack) for label in labels.undecided)}
     found = sum(any(_meet(span, label, slack) for span in findings) for label in labels.wanted)
-    return _Tally(len(labels.wanted), found, len(right) + len(wrong), len(right))
+    return Tally(len(labels.wanted), found, len(right) + len(wrong), len(right))
 
 
 def _meet(one: Span, other: Span, slack: int) -> bool:
     return one[0] - slack <= other[1] and other[0] <= one[1] + slack
 
 
-class _Places:
+class Places:
     """Which user message a record belongs to, for any record of any thread."""
 
     def __init__(self, turns: pl.DataFrame, same_message_records: int) -> None:
@@ -174,7 +174,7 @@ def _rows(
     category: str,
     matching: Matching,
     findings: list[dict[str, Any]],
-    tallies: dict[str, _Tally],
+    tallies: dict[str, Tally],
     settings: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """One row per language and one over all, where anything is labelled or found."""
@@ -199,7 +199,7 @@ def _rows(
         }
 
 
-def _numbers(tallies: list[_Tally], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _numbers(tallies: list[Tally], settings: Mapping[str, Any]) -> dict[str, Any]:
     labelled, found = sum(t.labelled for t in tallies), sum(t.found for t in tallies)
     findings, right = sum(t.findings for t in tallies), sum(t.right for t in tallies)
     precision, recall = (right / findings if findings else None), (found / labelled if labelled else None)
@@ -238,7 +238,7 @@ def _interval(pairs: list[tuple[int, int]], settings: Mapping[str, Any]) -> tupl
 
         low, high = proportion_confint(hits, total, alpha=0.05, method="wilson")
         return float(low), float(high)
-    drawn = _resampling(len(pairs), settings["resamples"], settings["seed"])[:, counting]
+    drawn = resampling(len(pairs), settings["resamples"], settings["seed"])[:, counting]
     sums = drawn @ np.asarray([pairs[index] for index in counting], dtype=float)
     counted = sums[sums[:, 1] > 0]
     low, high = np.percentile(counted[:, 0] / counted[:, 1], [2.5, 97.5])
@@ -246,7 +246,7 @@ def _interval(pairs: list[tuple[int, int]], settings: Mapping[str, Any]) -> tupl
 
 
 @cache
-def _resampling(sessions: int, resamples: int, seed: int) -> np.ndarray:
+def resampling(sessions: int, resamples: int, seed: int) -> np.ndarray:
     """(resamples, sessions): how often each session is drawn in each resample, the same for every number of a card."""
     import numpy as np
 

@@ -15,7 +15,7 @@ def open_judge(home: Home) -> Judge:
         return model
     from codex_loop_assets.signals.judges.local import LocalJudge
 
-    return LocalJudge(home.section("local_judge"))
+    return LocalJudge(home.section("local_judge"), categories=home.section("local_categories"))
 
 
 def open_model_judge(home: Home) -> LlmJudge | None:

@@ -11,7 +11,7 @@ from codex_loop_assets.measure.alerts import Alert
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets.signals.model import CanonTables
-from codex_loop_assets.signals.observability import session_observability
+from codex_loop_assets.signals.observability import looked_for, session_observability
 from codex_loop_assets.signals.schema import SignalSchema
 
 _CANON = ("spines", "events", "sessions", "turns", "tool_calls")
@@ -24,12 +24,14 @@ _WHOLE = (
 
 
 def exposure(home: Home, days: list[str], schema: SignalSchema) -> pl.DataFrame:
-    """(thread_id, category) for each category that a session of these days could show at all."""
+    """(thread_id, category) for each category that a session of these days could show at all and that a rule or its judge
+    looks for."""
     parts = [
         session_observability(CanonTables(**{table: home.lake.read(table, day) for table in _CANON}), schema)
         for day in days
     ]
-    return pl.concat(parts).filter(pl.col("observable")).select("thread_id", "category").unique(maintain_order=True)
+    seen = pl.concat(parts).filter(pl.col("observable")).select("thread_id", "category").unique(maintain_order=True)
+    return looked_for(seen, home.lake.read("judge_coverage", days))
 
 
 def report_inputs(home: Home, days: list[str] | None = None, alerts: Sequence[Alert] = ()) -> ReportInputs:

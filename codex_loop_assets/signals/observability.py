@@ -75,6 +75,23 @@ def session_observability(canon: CanonTables, schema: SignalSchema) -> pl.DataFr
     return joined.select(*SESSION_SCHEMA).sort("thread_id", "category")
 
 
+def looked_for(exposure: pl.DataFrame, coverage: pl.DataFrame) -> pl.DataFrame:
+    """Rows (thread_id, category) of `exposure` without the categories that every judge of the thread left out.
+
+    `coverage` has the rows of `judge_coverage` of the same threads; a judge that wrote down nothing left out nothing.
+    """
+    judges = pl.col("detector").n_unique().over("thread_id").alias("judges")
+    per_judge = coverage.select("thread_id", "detector", judges, pl.col("left_out").alias("category"))
+    unseen = (
+        per_judge.explode("category")
+        .drop_nulls("category")
+        .group_by("thread_id", "category")
+        .agg(leaving=pl.col("detector").n_unique(), judges=pl.col("judges").first())
+        .filter(pl.col("leaving") == pl.col("judges"))
+    )
+    return exposure.join(unseen, on=["thread_id", "category"], how="anti", maintain_order="left")
+
+
 def _held_facts(canon: CanonTables) -> pl.DataFrame:
     """(thread_id, facts): the facts that each session's records hold, sorted."""
     eras, seen = _eras(canon), _seen_facts(canon)

@@ -136,6 +136,15 @@ class ManyJudge(Protocol):
         ...
 
 
+@runtime_checkable
+class PartialJudge(Protocol):
+    """A judge that does not look for every semantic category of a schema: what it leaves out is unknown, not absent."""
+
+    def left_out(self, schema: SignalSchema) -> tuple[str, ...]:
+        """Those categories, sorted."""
+        ...
+
+
 def verify(
     findings: Sequence[Finding], transcript: Transcript, schema: SignalSchema
 ) -> tuple[tuple[Finding, ...], int]:

@@ -20,6 +20,7 @@ from codex_loop_assets.signals.judges.base import (
     Judge,
     JudgeResult,
     ManyJudge,
+    PartialJudge,
     Transcript,
     verify,
 )
@@ -97,6 +98,7 @@ def _coverage_row(thread_id: str, judge: Judge, schema: SignalSchema, status: st
         "schema_version": schema.version,
         "status": status,
         "reason": redact(reason, thread_id) if reason else None,
+        "left_out": list(judge.left_out(schema)) if isinstance(judge, PartialJudge) else [],
         "findings": 0,
         "rejected": 0,
         "calls": 0,

@@ -5,9 +5,11 @@ What belongs here: Markdown made of what the code states. What does not: a fact 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from codex_loop_assets.settings import section
+from codex_loop_assets.signals.judges.local.shipping import left_out
 from codex_loop_assets.signals.observability import SOURCES, facts, observability
 from codex_loop_assets.signals.rules.registry import rules
 from codex_loop_assets.signals.rules.rule import Rule
@@ -34,15 +36,29 @@ def markdown() -> str:
 def _introduction() -> str:
     return (
         "# Signals\n\n"
-        "This page is generated from `config/categories.toml`, `config/rules.toml`, `config/observability.toml` "
-        "and the "
-        "rule files in `signals/rules/`; a test keeps it current.\n\n"
+        "This page is generated from `config/categories.toml`, `config/rules.toml`, `config/observability.toml`, "
+        "`config/local_categories.toml` and the rule files in `signals/rules/`; a test keeps it current.\n\n"
         "To add a mechanical rule, add a file to `signals/rules/` with one function under `@rule(...)`. It states its "
         "category, what it looks for, its evidence, its near-misses, its version and the facts it needs. A "
         "category of its "
         "own goes into the same file as `introduces=Category(...)`. Thresholds go into the table of the category in "
         "`config/rules.toml`; a home's `config.toml` overrides them under `[rules.<category>]`, and `enabled = false` "
-        "switches the rule off.\n"
+        "switches the rule off.\n\n"
+        "Without a key a local judge looks for a category of people's words only where it beats a regex baseline beyond "
+        "chance. " + _not_looked_for() + "\n"
+    )
+
+
+def _not_looked_for() -> str:
+    names = left_out(section("local_categories"))
+    if not names:
+        return "That is so for all of them."
+    return (
+        "Not looked for then: "
+        + ", ".join(f"`{name}`" for name in names)
+        + ". `judge_coverage` says so for each session, and rates and pages count them as unknown there, not as absent; a "
+        "model (with a key) looks for all. A home's `config.toml` can switch one on all the same: "
+        '`[local_categories.categories.NAME]` with `by = "model"`.'
     )
 
 
@@ -61,7 +77,22 @@ def _category(category: Category, rule: Rule | None) -> str:
         lines += [*_bullets(rule.near_misses), ""]
         lines += _thresholds(rule.category)
     lines += ["Needs: " + ", ".join(f"`{need}`" for need in category.needs) + ".", ""]
+    if category.name in section("local_categories")["categories"]:
+        lines += [without_a_key(section("local_categories")["categories"][category.name]), ""]
     return "\n".join(lines)
+
+
+def without_a_key(row: Mapping[str, Any]) -> str:
+    """Who looks for a category when there is no model to ask, in a sentence; `row` is its table in `local_categories`."""
+    if row["by"] == "none":
+        return f"Without a key: **not looked for**: {row['why']}. Absence of this category then means nothing."
+    low, high = row["gain"]
+    of = "" if row["by"] == "model" else "baseline_"
+    who = "found by the local judge" if row["by"] == "model" else "found by the baseline's expressions"
+    return (
+        f"Without a key: {who}, precision {row[of + 'precision']:.2f} and recall {row[of + 'recall']:.2f} on "
+        f"{row['labelled']} labels for tuning; F1 of the judge minus the regex baseline's {low:+.2f} to {high:+.2f} (95 %)."
+    )
 
 
 def _thresholds(category: str) -> list[str]:

@@ -13,13 +13,14 @@ from codex_loop_assets_tests.signals.judges.conversation import transcript
 
 SCHEMA = load_schema()
 JUDGE = LocalJudge()
+WITH_PRAISE = LocalJudge(categories={"categories": {"positive_feedback": {"by": "model"}}})
 FRICTION = {name for name, category in SCHEMA.semantic().items() if category.type == "friction"}
 
 
-def found(*pairs: tuple[str, str]) -> list[set[str]]:
+def found(*pairs: tuple[str, str], judge: LocalJudge = JUDGE) -> list[set[str]]:
     """Categories per message."""
     session = transcript(pairs)
-    findings, rejected = verify(JUDGE.judge(session, SCHEMA).findings, session, SCHEMA)
+    findings, rejected = verify(judge.judge(session, SCHEMA).findings, session, SCHEMA)
     assert rejected == 0
     return [{item.category for item in findings if item.seq_start == turn.seq_start} for turn in session.turns]
 
@@ -94,9 +95,8 @@ def test_a_wish_to_undo_the_agents_work_is_backtracking(language: str) -> None:
 
 @pytest.mark.parametrize("language", PLEASED)
 def test_praise_is_positive_feedback_and_no_friction(language: str) -> None:
-    shown = found(OPENING, PLEASED[language])[1]
-    assert "positive_feedback" in shown
-    assert not shown & FRICTION
+    assert found(OPENING, PLEASED[language], judge=WITH_PRAISE)[1] == {"positive_feedback"}
+    assert not found(OPENING, PLEASED[language])[1] & FRICTION
 
 
 def test_surprise_at_the_tools_limits_is_platform_confusion() -> None:

@@ -7,23 +7,23 @@ wording, severity.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from codex_loop_assets.signals.judges.local.model import probability
 
 
-def decide(log_odds: Mapping[str, float], settings: Mapping[str, Any]) -> dict[str, float]:
-    """Categories that a message shows, with a calibrated confidence each.
+def decide(log_odds: Mapping[str, float], settings: Mapping[str, Any], names: Collection[str]) -> dict[str, float]:
+    """Those of the categories `names` that a message shows, with a calibrated confidence each.
 
-    A friction category needs the message to look like friction of some kind (`any_friction`), and then either to pass
-    its own threshold or to be the likeliest one: something is wrong, and that is the best name for it. Delight
-    categories stand alone.
+    A friction category needs the message to look like friction of some kind (`any_friction`, over all categories), and
+    then either to pass its own threshold or to be the likeliest one: something is wrong, and that is the best name for
+    it. Delight categories stand alone.
     """
-    margins = {name: log_odds[name] - limit for name, limit in settings["threshold"].items() if name in log_odds}
-    friction = {name: margins[name] for name in settings["friction"]}
-    shown = {name for name, margin in margins.items() if name not in friction and margin >= 0}
-    if any_friction(log_odds, settings["friction"]) >= settings["any_friction"]:
+    margins = {name: log_odds[name] - limit for name, limit in settings["threshold"].items() if name in names}
+    friction = {name: margins[name] for name in settings["friction"] if name in margins}
+    shown = {name for name, margin in margins.items() if name not in settings["friction"] and margin >= 0}
+    if friction and any_friction(log_odds, settings["friction"]) >= settings["any_friction"]:
         shown |= {name for name, margin in friction.items() if margin >= 0}
         shown.add(max(sorted(friction), key=lambda name: friction[name]))
     return {name: _confidence(margins[name], name in friction, settings) for name in sorted(shown)}

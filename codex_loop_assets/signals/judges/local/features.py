@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from codex_loop_assets.settings import section
 from codex_loop_assets.signals.judges.base import TranscriptTurn
+from codex_loop_assets.signals.judges.baseline import Expressions
 from codex_loop_assets.signals.judges.local import similarity
 from codex_loop_assets.signals.judges.local.cues import AGENT_GROUPS, GROUPS, AgentCues, Cues
 from codex_loop_assets.signals.judges.local.text import LanguageGuesser, Message, Splitter
@@ -29,7 +31,8 @@ _FEW_WORDS = 2
 
 @dataclass(frozen=True)
 class Read:
-    """A message as read: its parts, its language, its cues, and those of the agent's answer to it."""
+    """A message as read: its parts, its language, its cues, those of the agent's answer to it, and which categories the
+    baseline's expressions find in it."""
 
     turn: TranscriptTurn
     message: Message
@@ -38,6 +41,7 @@ class Read:
     answer: Mapping[str, float]
     grams: frozenset[str]
     pasted: frozenset[str]
+    expressed: Mapping[str, float]
     names: frozenset[str]
     words: frozenset[str]
 
@@ -50,6 +54,8 @@ class Reader:
         self._languages = LanguageGuesser(settings["languages"], settings["letters"])
         self._cues = Cues(settings["cues"])
         self._agent = AgentCues(settings["agent"], settings["text"]["agent_characters"])
+        self._expressions = Expressions(section("regex_baseline")["patterns"])
+        self._expressed: Sequence[str] = settings["expressed"]
 
     def read(self, turns: Sequence[TranscriptTurn]) -> list[Read]:
         """The turns in order, each with its language told by its own words and those before it."""
@@ -64,6 +70,7 @@ class Reader:
         return found
 
     def _read(self, turn: TranscriptTurn, message: Message, language: str) -> Read:
+        matched = self._expressions.find(message.prose)
         return Read(
             turn=turn,
             message=message,
@@ -72,6 +79,7 @@ class Reader:
             answer=self._agent.find(turn.agent_message),
             grams=similarity.grams(message.prose),
             pasted=similarity.pasted_lines(message.pasted),
+            expressed={name: float(name in matched) for name in self._expressed},
             names=similarity.names(message.prose + "\n" + message.pasted),
             words=similarity.words(message.prose),
         )
@@ -80,7 +88,13 @@ class Reader:
 def features(read: Sequence[Read]) -> list[dict[str, float]]:
     """One dict per message: `group.name` -> value. Every dict has the same keys."""
     return [
-        _words(item) | _form(item) | _course(read, index) | _likeness(read, index) | _answer(item) | _mix(read, index)
+        _words(item)
+        | _form(item)
+        | _course(read, index)
+        | _likeness(read, index)
+        | _answer(item)
+        | _mix(read, index)
+        | _rule(read, index)
         for index, item in enumerate(read)
     ]
 
@@ -181,6 +195,17 @@ def _answer(item: Read) -> dict[str, float]:
         "answer.aborted": float(item.turn.aborted),
         "answer.rolled_back": float(item.turn.rolled_back or item.turn.undone),
         "answer.short": float(len(item.turn.agent_message) < 60),
+    }
+
+
+def _rule(read: Sequence[Read], index: int) -> dict[str, float]:
+    """What the baseline's expressions find: at all, and in words that follow an answer, ask nothing and blame nobody's own
+    mistake. What the baseline knows the judge knows too."""
+    item = read[index]
+    question = "?" in item.message.prose or "？" in item.message.prose or item.cues["question"] > 0
+    told = float(index > 0 and not question and not item.cues["self_correction"])
+    return {f"rule.{name}": found for name, found in item.expressed.items()} | {
+        f"rule.{name}_told": found * told for name, found in item.expressed.items()
     }
 
 

@@ -1,7 +1,8 @@
 """The local judge: no key, no network, the same answer every time.
 
 It reads the user's words and the course of the session (`features`), weighs them (`model`), decides (`decision`) and
-words its findings (`wording`). Promoted categories are found by likeness (`promoted`).
+words its findings (`wording`), in the categories in which it beats the regex baseline (`shipping`). Promoted categories
+are found by likeness (`promoted`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from codex_loop_assets import settings as configuration
 from codex_loop_assets.signals.judges.base import Finding, JudgeResult, Transcript
+from codex_loop_assets.signals.judges.baseline import RegexBaseline
 from codex_loop_assets.signals.judges.local import wording
 from codex_loop_assets.signals.judges.local.cues import Cues
 from codex_loop_assets.signals.judges.local.decision import decide
@@ -20,6 +23,7 @@ from codex_loop_assets.signals.judges.local.features import Read, Reader, featur
 from codex_loop_assets.signals.judges.local.model import Model, packaged
 from codex_loop_assets.signals.judges.local.promoted import Examples, PromotedDetector, learn
 from codex_loop_assets.signals.judges.local.severity import severity
+from codex_loop_assets.signals.judges.local.shipping import by_category
 from codex_loop_assets.signals.schema import Category, SignalSchema
 
 _CODE_VERSION = "1"
@@ -28,18 +32,28 @@ _CODE_VERSION = "1"
 class LocalJudge:
     """Implements `Judge`; the version changes with settings and weights.
 
-    `settings` is the section `local_judge`, `model` the weights: the packaged ones where nothing is given.
+    `settings` is the section `local_judge`, `model` the weights, `categories` the section `local_categories`, which says
+    what is looked for and how: the packaged ones where nothing is given.
     """
 
     name = "local_judge"
 
-    def __init__(self, settings: Mapping[str, Any] | None = None, model: Model | None = None):
+    def __init__(
+        self,
+        settings: Mapping[str, Any] | None = None,
+        model: Model | None = None,
+        categories: Mapping[str, Any] | None = None,
+    ):
         self._settings = settings if settings is not None else configuration.section("local_judge")
+        self._categories = categories if categories is not None else configuration.section("local_categories")
+        self._by = by_category(self._categories)
+        self._baseline = RegexBaseline()
         self._reader = Reader(self._settings)
         self._cues = Cues(self._settings["cues"])
         self._model = model if model is not None else packaged()
         self._learnt: dict[str, PromotedDetector] = {}
-        content = json.dumps(self._settings, sort_keys=True, ensure_ascii=False) + self._model.fingerprint()
+        told = [self._settings, self._by, configuration.section("regex_baseline")]
+        content = json.dumps(told, sort_keys=True, ensure_ascii=False) + self._model.fingerprint()
         self.version = f"{_CODE_VERSION}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def judge(self, transcript: Transcript, schema: SignalSchema) -> JudgeResult:
@@ -59,10 +73,15 @@ class LocalJudge:
                     grade = severity(category, item, numbers, repeats)
                     findings.append(self._finding(category, item, read, grade, confidence, repeats))
             repeats = repeats + 1 if "repeated_rephrasing" in shown else 0
+        findings.extend(self._by_rule(transcript, schema, read))
         for category in wanted.values():
             if category.status == "promoted":
                 findings.extend(self._promoted(category, read))
         return JudgeResult("judged", tuple(findings))
+
+    def left_out(self, schema: SignalSchema) -> tuple[str, ...]:
+        """Categories of the schema that this judge does not look for, sorted."""
+        return tuple(sorted(name for name in schema.semantic() if self._by.get(name) == "none"))
 
     def _shown(self, item: Read, numbers: Mapping[str, float]) -> dict[str, float]:
         """Categories of the message with their confidence; none where a person said nothing.
@@ -71,7 +90,30 @@ class LocalJudge:
         """
         if not (item.message.prose or item.message.pasted or numbers["likeness.same"]):
             return {}
-        return decide(self._model.log_odds(numbers), self._settings["decision"])
+        names = [name for name, by in self._by.items() if by == "model"]
+        return decide(self._model.log_odds(numbers), self._settings["decision"], names)
+
+    def _by_rule(self, transcript: Transcript, schema: SignalSchema, read: Sequence[Read]) -> list[Finding]:
+        """What the baseline's expressions find in the categories left to them, as sure as they were right when measured."""
+        places = {(item.turn.run, item.turn.seq_start): item for item in read}
+        words, grades = self._settings["wording"], schema.semantic()
+        return [
+            replace(
+                finding,
+                severity=grades[finding.category].severity,
+                confidence=self._categories["categories"][finding.category]["baseline_precision"],
+                description=wording.description(
+                    finding.category,
+                    places[finding.run, finding.seq_start],
+                    finding.quote,
+                    read,
+                    0,
+                    words["excerpt_characters"],
+                ),
+            )
+            for finding in self._baseline.judge(transcript, schema).findings
+            if self._by.get(finding.category) == "rule"
+        ]
 
     def _finding(
         self, category: str, item: Read, read: Sequence[Read], grade: int, confidence: float, repeats: int
