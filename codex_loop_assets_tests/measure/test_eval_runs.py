@@ -57,3 +57,11 @@ def test_the_reward_counts_only_where_the_agent_is_answerable_for_it(
 
 def test_no_exception_has_no_class():
     assert error_class(None) is None
+
+
+def test_a_trial_on_a_task_that_got_another_provenance_is_about_the_present_one_and_says_what_it_ran():
+    ran = TrialRecord("jobs/a", result("t1"), {"task": {"digest": "sha256:old"}})
+    (row,) = eval_rows([ran], "c", "d", same={"sha256:old": "sha256:new"}).to_dicts()
+    assert (row["task_digest"], row["ran_digest"]) == ("sha256:new", "sha256:old")
+    (row,) = eval_rows([ran], "c", "d").to_dicts()
+    assert (row["task_digest"], row["ran_digest"]) == ("sha256:old", None)
