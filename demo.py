@@ -172,15 +172,16 @@ def recorded_verdict(home, console: Console) -> None:
 
 
 def cluster_of(home, row: dict) -> str | None:
-    """The cluster whose dataset holds the tasks that a recorded job ran, exactly as they were; None where none does."""
+    """The cluster whose dataset holds the tasks that a recorded job ran, as they were but for where they came from; None where
+    none does."""
     datasets = home.lake.read("harbor_datasets")
-    ran = {(task["task_name"], task["digest"]) for task in row["tasks"]}
-    holding = (
-        cluster
-        for cluster in datasets["cluster_id"].unique().sort()
-        if ran <= set(datasets.filter(datasets["cluster_id"] == cluster).select("task_name", "digest").iter_rows())
-    )
-    return next(holding, None)
+    ran = {(task["task_name"], task.get("core_digest", task["digest"])) for task in row["tasks"]}
+    for cluster in datasets["cluster_id"].unique().sort():
+        rows = datasets.filter(datasets["cluster_id"] == cluster)
+        known = [*rows.select("task_name", "digest").iter_rows(), *rows.select("task_name", "core_digest").iter_rows()]
+        if ran <= set(known):
+            return cluster
+    return None
 
 
 def scores(home, console: Console) -> None:
