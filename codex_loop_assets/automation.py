@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from codex_loop_assets import clock, decisions, stages
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.resources.freshness import unfinished_days, unsettled_days
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.sources import scan
@@ -53,6 +54,7 @@ ATTEMPTS = 3
 @dg.schedule(
     job=daily_job, cron_schedule="0 3 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING
 )
+@guarded
 def daily_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
     """At 03:00 UTC: yesterday, and every day whose files changed, whose judging is unfinished, or whose work was cut off or
     went no further than the sensor's ingest."""
@@ -68,6 +70,7 @@ def daily_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
+@guarded
 def registry_schedule(context: dg.ScheduleEvaluationContext):
     """At 03:30 UTC, after the day's clusters: the retention, then the registry, scorecard, trends and site."""
     yield dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
@@ -79,6 +82,7 @@ def registry_schedule(context: dg.ScheduleEvaluationContext):
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
+@guarded
 def tickets_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
     """At 04:00 UTC: the tickets that only the day moves (ignored until today, calmed, back after their proof). Clusters that
     changed are the sensor's."""
@@ -95,6 +99,7 @@ def tickets_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
 
 
 @dg.sensor(job=ingest_job, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@guarded
 def session_files(context: dg.SensorEvaluationContext, home: HomeResource):
     """New or grown session files, once they have been quiet for a while: ingest their days.
 
@@ -125,6 +130,7 @@ def session_files(context: dg.SensorEvaluationContext, home: HomeResource):
 
 
 @dg.sensor(job=refresh_job, minimum_interval_seconds=120, default_status=dg.DefaultSensorStatus.RUNNING)
+@guarded
 def changed_clusters(context: dg.SensorEvaluationContext, home: HomeResource):
     """Clusters whose members, status or action changed since their tasks were made: distil them again."""
     from codex_loop_assets.resources.registry import stale_clusters
@@ -149,6 +155,7 @@ def changed_clusters(context: dg.SensorEvaluationContext, home: HomeResource):
 
 
 @dg.sensor(job=daily_job, minimum_interval_seconds=300, default_status=dg.DefaultSensorStatus.RUNNING)
+@guarded
 def judge_batches(context: dg.SensorEvaluationContext, home: HomeResource):
     """Batches of questions to the model that have ended: judge their days again, now from the answers at hand."""
     from codex_loop_assets.resources.judges import open_model_judge

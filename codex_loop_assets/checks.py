@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.partitions import days
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.lake import Lake
@@ -23,6 +24,7 @@ def day_check(
     """A check of one day's partition: `evaluate(lake, day)` says whether the law holds and with what numbers."""
 
     @dg.asset_check(asset=asset, name=name, description=description, partitions_def=days)
+    @guarded
     def check(context: dg.AssetCheckExecutionContext, home: HomeResource) -> dg.AssetCheckResult:
         lake = home.home.lake
         keys = context.op_execution_context.partition_keys

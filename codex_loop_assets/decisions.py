@@ -5,6 +5,7 @@ from enum import Enum
 
 import dagster as dg
 
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.resources import reviews
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.proposals import decide
@@ -45,6 +46,7 @@ class SchemaConfig(dg.Config):
 
 
 @dg.op(description="Record a person's answer about one item of the review queue, and act on it.")
+@guarded
 def review_item(context: dg.OpExecutionContext, config: ReviewConfig, home: HomeResource) -> None:
     codex = home.home
     try:
@@ -61,6 +63,7 @@ def review_item(context: dg.OpExecutionContext, config: ReviewConfig, home: Home
 
 
 @dg.op(description="Approve or reject one proposed category.")
+@guarded
 def decide_proposal(context: dg.OpExecutionContext, config: SchemaConfig, home: HomeResource) -> None:
     approve = config.decision is SchemaReply.approve
     try:

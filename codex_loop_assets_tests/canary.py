@@ -11,13 +11,16 @@ import os
 import string
 from pathlib import Path
 
-from codex_loop_assets_tests.traces.building import Spine, dumps
+from codex_loop_assets_tests.traces.building import Spine, dumps, said
 
 FIELDS = (
     "prompt", "answer", "reasoning", "argument", "justification", "output", "patch", "path", "cwd", "branch", "remote", "commit",
     "error", "warning", "plan", "question", "header", "option", "server", "tool", "mcpargument", "mcpresult", "query", "summary",
     "stdin", "shelled", "instructions", "model", "originator", "role", "lastmessage", "unknownevent", "rollbackmessage",
-    "reason", "amendment", "finding", "hint", "bridge", "steer", "diff", "unified",
+    "reason", "amendment", "finding", "hint", "bridge", "steer", "diff", "unified", "version", "provider", "artifact", "snapshot",
+    "baseline", "image", "skill", "mention", "developer", "userinstructions", "collaboration", "answered", "dynamic", "dynamicresult",
+    "elicited", "viewed", "stderr", "host", "deprecated", "background", "rolloutpath", "child", "childerror", "nickname", "serverconfig",
+    "history", "url", "threadname", "hook", "goal", "additional", "unknownop", "unknownrecord", "unknownfield",
 )  # fmt: skip
 
 
@@ -39,15 +42,21 @@ def spine_session(codex: Path, thread: str, w: dict[str, str], day: str = "2026-
     spine = Spine(thread)
     seconds = _seconds(day)
     git = {
-        "commit_hash": "a" * 40,
+        "commit_hash": w["commit"],
         "branch": w["branch"],
         "repository_url": f"https://git.example.org/{w['remote']}.git",
     }
-    spine.meta(cwd=f"/home/ann/{w['cwd']}", timestamp=f"{day}T10:00:00.000Z", instructions=w["instructions"])
+    spine.meta(
+        cwd=f"/home/ann/{w['cwd']}", timestamp=f"{day}T10:00:00.000Z", instructions=w["instructions"], originator=w["originator"],
+        cli_version=w["version"], model_provider=w["provider"], agent_nickname=w["nickname"], agent_role=w["role"],
+        base_instructions={"text": w["instructions"]}, any_new_field=w["unknownfield"],
+    )  # fmt: skip
     spine.event("", "session_configured", session_id=thread, model=w["model"], cwd=f"/home/ann/{w['cwd']}")
     spine.add("artifact_ref", {"kind": "git_info", "repo_root": f"/home/ann/{w['cwd']}", "git": git})
+    _start(spine, w)
     spine.prompt("0", f"make the build of {w['prompt']} pass")
     _tools(spine, w)
+    _asked_and_answered(spine, w)
     for turn, text in (
         ("2", f"no, that is wrong: {w['steer']} is still broken, as before"),
         ("4", f"still fails: {w['prompt']}"),
@@ -57,6 +66,7 @@ def spine_session(codex: Path, thread: str, w: dict[str, str], day: str = "2026-
         spine.event(turn, "agent_message", message=f"I looked at {w['answer']}.")
         spine.done(turn, f"Done with {w['lastmessage']}.")
     _controls(spine, w)
+    _sub_agents(spine, w)
     for number, record in enumerate(spine.records):
         record["timestamp"] = f"{day}T10:{number // 60 % 60:02d}:{number % 60:02d}.{number % 1000:03d}Z"
     folder = spine.write(codex)
@@ -68,6 +78,108 @@ def spine_session(codex: Path, thread: str, w: dict[str, str], day: str = "2026-
 def _failing_build(spine: Spine, turn: str, w: dict[str, str]) -> None:
     for attempt in range(2):
         spine.shell(turn, f"call_{turn}_{attempt}", f"make {w['argument']}", 2, f"make: *** [{w['output']}] Error 1")
+
+
+def _start(spine: Spine, w: dict[str, str]) -> None:
+    """What a session records before anybody has said anything, most of it nowhere but in a spine."""
+    for kind in ("git_diff", "shell_snapshot"):
+        place = {"artifact_path": f"artifacts/{w['artifact']}", "sha256": w["snapshot"], "base_sha": w["baseline"]}
+        spine.add("artifact_ref", {"kind": kind, "shell": "bash", **place})
+    spine.event(
+        "", "session_configured", session_id=spine.thread, model=w["model"], rollout_path=f"/tmp/{w['rolloutpath']}"
+    )
+    spine.event("", "deprecation_notice", summary=w["deprecated"], details=w["deprecated"])
+    spine.item("0", **said("developer", w["developer"]))
+    spine.item("0", **said("user", f"# AGENTS.md instructions for {w['userinstructions']}"))
+    spine.item("0", **said("user", f"<hook_prompt>{w['hook']}</hook_prompt>"))
+    settings = {"model": w["model"], "reasoning_effort": None, "developer_instructions": w["collaboration"]}
+    context = {
+        "cwd": f"/home/ann/{w['cwd']}", "model": w["model"], "user_instructions": w["userinstructions"],
+        "developer_instructions": w["developer"], "collaboration_mode": {"mode": "custom", "settings": settings},
+    }  # fmt: skip
+    spine.add("turn_context", {"turn_id": "0", "context": context})
+    config = {"mcp_servers": {w["server"]: {"env": {"KEY": w["serverconfig"]}}}}
+    spine.submit("80", "refresh_mcp_servers", config=config)
+    spine.submit("81", "add_to_history", text=w["history"])
+    spine.submit("82", "list_skills", cwds=[f"/home/ann/{w['cwd']}"])
+    spine.submit("83", f"op_{w['unknownop']}", anything=w["unknownop"])
+    spine.add(f"record_{w['unknownrecord']}", {"anything": w["unknownrecord"]})
+    items = [
+        {"type": "text", "text": f"also look at {w['steer']}", "text_elements": []},
+        {"type": "local_image", "path": f"/tmp/{w['image']}.png"},
+        {"type": "image", "image_url": f"https://images.example.org/{w['image']}"},
+        {"type": "skill", "name": w["skill"], "path": f"/tmp/{w['skill']}"},
+        {"type": "mention", "name": w["mention"], "path": f"/tmp/{w['mention']}"},
+    ]
+    spine.submit("84", "user_input", items=items)
+    spine.event("84", "thread_name_updated", thread_name=w["threadname"])
+    spine.event("84", "thread_goal_updated", goal={"objective": w["goal"]})
+
+
+def _asked_and_answered(spine: Spine, w: dict[str, str]) -> None:
+    """Questions of the agent and its tools, and what people and clients said to them."""
+    answers = {"answers": {"q": {"answers": [w["answered"]]}}}
+    spine.submit("70", "user_input_answer", id="0", response=answers)
+    spine.submit(
+        "71",
+        "resolve_elicitation",
+        server_name=w["server"],
+        request_id=w["elicited"],
+        decision="accept",
+        content=w["elicited"],
+    )
+    dynamic = {"callId": "call_dynamic", "output": w["dynamicresult"], "success": False}
+    spine.event(
+        "0",
+        "dynamic_tool_call_request",
+        callId="call_dynamic",
+        turnId="0",
+        tool=w["tool"],
+        arguments={"a": w["dynamic"]},
+    )
+    spine.submit("72", "dynamic_tool_response", id="call_dynamic", response=dynamic)
+    network = {"network_policy_amendment": {"network_policy_amendment": {"host": w["host"], "action": "deny"}}}
+    spine.event(
+        "0", "exec_approval_request", call_id="call_net", turn_id="0", command=["curl", w["host"]], reason=w["reason"]
+    )
+    spine.submit("73", "exec_approval", id="0", decision=network)
+    saved = {"approved_execpolicy_amendment": {"proposed_execpolicy_amendment": ["make", w["amendment"]]}}
+    spine.event("0", "exec_approval_request", call_id="call_make", turn_id="0", command=["make", w["argument"]])
+    spine.submit("74", "exec_approval", id="0", decision=saved)
+    spine.event("0", "apply_patch_approval_request", call_id="call_edit", turn_id="0", reason=w["reason"],
+                changes={f"/tmp/{w['path']}": {"type": "update", "unified_diff": f"+{w['unified']}", "move_path": w["path"]}})  # fmt: skip
+    spine.submit("75", "patch_approval", id="0", decision={"denied": {"rejection": w["reason"]}})
+    spine.event("0", "view_image_tool_call", call_id="call_view", path=f"/tmp/{w['viewed']}.png")
+    spine.event("0", "background_event", message=w["background"])
+    spine.event(
+        "0",
+        "web_search_end",
+        call_id="call_open",
+        query="",
+        action={"type": "open_page", "url": f"https://{w['url']}.org"},
+    )
+    spine.shell_end(
+        "0", "call_err", f"python {w['unified']}.py", 1, w["output"], f"ImportError: no module {w['stderr']}"
+    )
+    spine.event(
+        "0", "error", message=w["error"], codex_error_info={"http_connection_failed": {"http_status_code": w["error"]}}
+    )
+    spine.event("0", "task_complete", last_agent_message=w["lastmessage"], error={"message": w["additional"]})
+
+
+def _sub_agents(spine: Spine, w: dict[str, str]) -> None:
+    child = "019c0000-0000-7000-8000-0000000c0de0"
+    about = {"call_id": "call_wait", "sender_thread_id": spine.thread, "receiver_thread_id": child}
+    spine.event("6", "collab_agent_spawn_end", **about, new_thread_id=child, prompt=w["bridge"], agent_nickname=w["nickname"],
+                status={"errored": w["childerror"]})  # fmt: skip
+    spine.event("6", "collab_waiting_end", **about, statuses={child: {"completed": w["child"]}})
+    spine.event("6", "collab_agent_interaction_end", **about, prompt=w["bridge"], status={"completed": w["child"]})
+    spine.add(
+        "bridge",
+        {"bridge_kind": "request_user_input", "parent_thread_id": spine.thread, "parent_turn_id": "6", "sub_agent_thread_id": child,
+         "sub_agent_turn_id": "0", "sub_agent_call_id": w["bridge"],
+         "user_input_response": {"answers": {"q": {"answers": [w["answered"]]}}}},
+    )  # fmt: skip
 
 
 def _tools(spine: Spine, w: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, store, table_spec
 from codex_loop_assets.canon import everything
 from codex_loop_assets.resources.freshness import inputs
@@ -17,6 +18,7 @@ from codex_loop_assets.resources.homes import HomeResource
     ],
     **DAILY,
 )
+@guarded
 def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
     """Join the events of each session into its turns and tool calls, and sum the session up."""
     codex = home.home

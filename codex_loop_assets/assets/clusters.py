@@ -4,6 +4,7 @@ from datetime import date
 
 import dagster as dg
 
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, DAY_BEFORE, store, table_spec
 from codex_loop_assets.discovery.ask import open_asker
 from codex_loop_assets.discovery.cluster import advance
@@ -26,6 +27,7 @@ _DEPS = ["signals", "signal_embeddings", "sessions", dg.AssetDep("clusters", par
     ],
     **DAILY,
 )
+@guarded
 def clusters(context: dg.AssetExecutionContext, home: HomeResource):
     """Continue the newest earlier state with the signals not yet taken in. One writer at a time, whatever the day."""
     codex = home.home

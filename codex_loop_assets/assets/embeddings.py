@@ -4,6 +4,7 @@ from datetime import date
 
 import dagster as dg
 
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, OWNERS, describe
 from codex_loop_assets.discovery.embed import Embedder, open_embedder, space_of
 from codex_loop_assets.discovery.text import session_texts, signal_texts
@@ -14,6 +15,7 @@ _COMMON = {**DAILY, "group_name": "discovery", "owners": OWNERS, "kinds": {"lanc
 
 
 @dg.asset(deps=["signals"], description="One vector per signal: its normalised one-line description.", **_COMMON)
+@guarded
 def signal_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
     settings = codex.section("discovery")
@@ -25,6 +27,7 @@ def signal_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> 
 
 
 @dg.asset(deps=["turns"], description="One vector per session: what the user was trying to do.", **_COMMON)
+@guarded
 def session_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
     settings = codex.section("discovery")

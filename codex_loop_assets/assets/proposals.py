@@ -3,6 +3,7 @@
 import dagster as dg
 
 from codex_loop_assets.assets.clusters import read_state
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, DAY_BEFORE, store, table_spec
 from codex_loop_assets.discovery.ask import open_asker
 from codex_loop_assets.discovery.draft import TemplateDrafter
@@ -25,6 +26,7 @@ _DEPS = [
 
 
 @dg.multi_asset(name="schema_proposals", specs=[table_spec("schema_proposals", "discovery", _DEPS)], **DAILY)
+@guarded
 def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
     """Carry earlier proposals on with what was decided about them, and open new ones."""
     codex = home.home

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from codex_loop_assets.assets.clusters import read_state
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import store, table_spec
 from codex_loop_assets.discovery.registry import cluster_registry as registry_frame
 from codex_loop_assets.partitions import clusters
@@ -17,6 +18,7 @@ _DEPS = [
 
 
 @dg.multi_asset(name="cluster_registry", specs=[table_spec("cluster_registry", "discovery", _DEPS)])
+@guarded
 def cluster_registry(context: dg.AssetExecutionContext, home: HomeResource):
     """Write the registry from the newest cluster state and add its clusters as partitions; none is ever deleted."""
     codex = home.home

@@ -4,6 +4,7 @@ from datetime import date
 
 import dagster as dg
 
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, store, table_spec
 from codex_loop_assets.loop.report import day_page
 from codex_loop_assets.resources.files import write_text
@@ -16,6 +17,7 @@ _DEPS = ["spines", "sessions", "signals", "judge_coverage", "clusters", "cluster
 
 
 @dg.multi_asset(name="daily_report", specs=[table_spec("daily_report", "report", _DEPS, kinds={"html"})], **DAILY)
+@guarded
 def daily_report(context: dg.AssetExecutionContext, home: HomeResource):
     """Render the day's page and keep its numbers."""
     codex = home.home

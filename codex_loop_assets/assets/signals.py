@@ -3,6 +3,7 @@
 import dagster as dg
 
 from codex_loop_assets import clock
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, store, table_spec
 from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import Home, HomeResource
@@ -29,6 +30,7 @@ class DetectionConfig(dg.Config):
     specs=[table_spec("mechanical_signals", "signals", [*CANON, "signal_schema"])],
     **DAILY,
 )
+@guarded
 def mechanical_signals(context: dg.AssetExecutionContext, config: DetectionConfig, home: HomeResource):
     """Apply the rule files to the day's sessions."""
     codex = home.home
@@ -56,6 +58,7 @@ def mechanical_signals(context: dg.AssetExecutionContext, config: DetectionConfi
     ],
     **DAILY,
 )
+@guarded
 def semantic_signals(context: dg.AssetExecutionContext, config: DetectionConfig, home: HomeResource):
     """Have the judge read the day's quiet sessions: the model when there is a key, the local judge otherwise."""
     codex = home.home
@@ -94,6 +97,7 @@ def semantic_signals(context: dg.AssetExecutionContext, config: DetectionConfig,
     ],
     **DAILY,
 )
+@guarded
 def signals(context: dg.AssetExecutionContext, home: HomeResource):
     """Merge what the detectors found: one moment is one signal, with a row in `detections` per detector."""
     codex = home.home

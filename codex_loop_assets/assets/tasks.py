@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from codex_loop_assets import clock
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import PER_CLUSTER, describe, store, table_spec
 from codex_loop_assets.distill.distil import distil_cluster
 from codex_loop_assets.distill.funnel import funnel
@@ -25,6 +26,7 @@ from codex_loop_assets.tables import TABLES
     specs=[table_spec("harbor_datasets", "tasks", ["cluster_registry"])],
     **PER_CLUSTER,
 )
+@guarded
 def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
     """Distil each cluster's signals into Harbor tasks; what came of every signal is a row."""
     codex = home.home
@@ -65,6 +67,7 @@ def harbor_datasets(context: dg.AssetExecutionContext, home: HomeResource):
     specs=[table_spec("task_validations", "tasks", ["harbor_datasets"], kinds={"parquet", "docker"})],
     **PER_CLUSTER,
 )
+@guarded
 def task_validations(context: dg.AssetExecutionContext, home: HomeResource):
     """Run the tasks: doing nothing must score 0, the reference solution 1, wrong solutions 0. A task proven before is kept."""
     codex = home.home

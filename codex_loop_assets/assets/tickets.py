@@ -3,6 +3,7 @@
 import dagster as dg
 
 from codex_loop_assets import clock
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import PER_CLUSTER, describe, table_spec
 from codex_loop_assets.discovery.ask import open_asker
 from codex_loop_assets.loop import ticket_log
@@ -24,6 +25,7 @@ class TicketConfig(dg.Config):
     specs=[table_spec("tickets", "tickets", ["harbor_datasets", "task_validations", "cluster_registry"])],
     **PER_CLUSTER,
 )
+@guarded
 def tickets(context: dg.AssetExecutionContext, config: TicketConfig, home: HomeResource):
     """Write or update the ticket of each cluster; a ticket whose claims do not resolve is kept back and says so."""
     codex = home.home

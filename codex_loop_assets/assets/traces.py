@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 
 from codex_loop_assets import clock
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, store, table_spec
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.sources import scan
@@ -19,6 +20,7 @@ from codex_loop_assets.traces.day import build_day
     ],
     **DAILY,
 )
+@guarded
 def traces(context: dg.AssetExecutionContext, home: HomeResource):
     """Read the sessions that started on the day; only new and grown ones are opened."""
     codex = home.home

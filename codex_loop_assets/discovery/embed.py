@@ -158,6 +158,8 @@ class OpenAIEmbedder:
         import numpy as np
         from openai import OpenAIError
 
+        if not texts:  # All are known, or the day has none.
+            return np.empty((0, self.dimension), dtype=np.float32)
         rows: list[list[float]] = []
         for batch in self._batches(texts):
             try:
@@ -169,8 +171,6 @@ class OpenAIEmbedder:
             rows.extend(item.embedding for item in sorted(answer.data, key=lambda item: item.index))
             self._tokens += answer.usage.total_tokens
         matrix = np.asarray(rows, dtype=np.float32).reshape(len(rows), -1)
-        if not texts:
-            return np.empty((0, self.dimension), dtype=np.float32)
         # Some compatible servers ignore `dimensions`; a vector shortened by them may also not have length 1.
         return checked(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), len(texts), self.dimension)
 

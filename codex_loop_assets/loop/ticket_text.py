@@ -129,7 +129,8 @@ def _checkout(session: Mapping | None) -> list[str]:
     if not session or not (session["repository_url"] or session["repository"]):
         return ["The session names no repository; start in a directory like the one of the evidence."]
     place = code(excerpt(session["repository_url"] or session["repository"], session["thread_id"], 200))
-    commit = f" at commit {code(session['commit_hash'])}" if session["commit_hash"] else " (its commit is not recorded)"
+    hexadecimal = excerpt(session["commit_hash"], session["thread_id"], 64)
+    commit = f" at commit {code(hexadecimal)}" if hexadecimal else " (its commit is not recorded)"
     diff = ", with the starting diff that the trace holds" if session["starting_diff_path"] else ""
     return [f"Check out {place}{commit}{diff}."]
 

@@ -253,7 +253,7 @@ def production_change(
     before = counted.filter((pl.col("day") < since) & (pl.col("day") >= since - window))
     after = counted.filter((pl.col("day") > since) & (pl.col("day") <= since + window))
     releases = tuple(
-        _period(version, after.filter(pl.col("cli_version") == version))
+        _period(excerpt(version, None, 60), after.filter(pl.col("cli_version") == version))
         for version in after["cli_version"].drop_nulls().unique().sort().to_list()
     )
     difference, low, high = _difference(before, after, rule["production_sessions"])

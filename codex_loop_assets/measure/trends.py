@@ -35,7 +35,7 @@ def compute(
     rows of `cluster_members` of the newest day. Excluded sessions count nowhere. Days without a session have no row.
     """
     counted = sessions.filter(~pl.col("excluded")).select(
-        "thread_id", "started_at", pl.col("cli_version").fill_null("unknown"), pl.col("model").fill_null("unknown")
+        "thread_id", "started_at", _shown(sessions, "cli_version"), _shown(sessions, "model")
     )
     active_days = _active_days(counted, turns)
     occurred = _occurrences(signals, counted, active_days)
@@ -54,6 +54,14 @@ def compute(
     settled = _settled(sessions, spines, judge_coverage, active_days)
     joined = totals.join(settled, on="dt", how="left").with_columns(pl.col("settled").fill_null(True))
     return TABLES["trends"].conform(_with_intervals(joined))
+
+
+def _shown(sessions: pl.DataFrame, column: str) -> pl.Expr:
+    """What Codex wrote as its release or model, redacted; a client writes there what it likes."""
+    from codex_loop_assets.signals.redaction import redact
+
+    values = sessions[column].drop_nulls().unique().to_list()
+    return pl.col(column).replace({value: redact(value) for value in values}).fill_null("unknown")
 
 
 def _active_days(sessions: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:

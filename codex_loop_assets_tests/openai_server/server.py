@@ -26,6 +26,8 @@ class OpenAiServer:
         self.batches = Batches(self._answer_line)
         self.requests: list[dict] = []
         self.calls: list[tuple[str, str]] = []
+        self.received: list[bytes] = []
+        """Bodies as they came, of every route."""
         self.holding = False
         """Whether a slow fault has begun to hold somebody."""
         self.running = 0
@@ -97,6 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.owner
         with owner._lock:
             owner.calls.append((method, path))
+            owner.received.append(raw)
             owner.running += 1
             owner.most_running = max(owner.most_running, owner.running)
         try:
