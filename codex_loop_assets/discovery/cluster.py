@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from codex_loop_assets.discovery import identity
+from codex_loop_assets.discovery.geometry import codes_of
 from codex_loop_assets.discovery.kinship import with_branches
 from codex_loop_assets.discovery.profile import Sources, profile
 from codex_loop_assets.discovery.state import WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
+from codex_loop_assets.discovery.vectors import Vectors
 from codex_loop_assets.tables import TABLES
 
 if TYPE_CHECKING:
@@ -69,11 +71,12 @@ def advance(
     for `newest` and `recorded`.
     """
     previous = previous or empty_state(date.min)
+    vectors = Vectors.of(vectors)
     replay = newest is not None and newest.day > day
     if replay and recorded is not None and (why := unreplayable(recorded, signals, embedding_model)):
         message = f"{day} is kept as recorded, because {why}"
         return ClusterState(day, recorded.clusters, recorded.members, recorded.events, messages=(message,))
-    present = signals.filter(pl.col("signal_id").is_in(list(vectors)))
+    present = signals.filter(vectors.known(signals["signal_id"]))
     members = _with_arrivals(previous.members, arrivals(day, present, previous, newest), signals, day)
     known = frozenset(previous.clusters["cluster_id"])
     steps = [_step(type_, members, day, vectors, known, settings["clusters"]) for type_ in TYPES]
@@ -81,11 +84,11 @@ def advance(
     events = [event for step in steps for event in step.events]
     sources = Sources(signals, sessions, vectors, embedding_model)
     profiles = profile(previous.clusters, members, events, day, sources, settings, labeller)
-    similarity = [profiles.similarity.get(key) for key in members["signal_id"]]
+    members = members.drop("similarity").join(profiles.similarity, on="signal_id", how="left", maintain_order="left")
     return ClusterState(
         day,
         TABLES["clusters"].frame(profiles.rows),
-        TABLES["cluster_members"].conform(members.with_columns(similarity=pl.Series(similarity, dtype=pl.Float64))),
+        TABLES["cluster_members"].conform(members),
         _event_frame(day, events),
         profiles.centroids,
         tuple(step.message for step in steps if step.message),
@@ -117,7 +120,7 @@ def _step(
     type_: str,
     members: pl.DataFrame,
     day: date,
-    vectors: Mapping[str, np.ndarray],
+    vectors: Vectors,
     known: frozenset[str],
     settings: Mapping[str, Any],
 ) -> _Step:
@@ -128,11 +131,12 @@ def _step(
         return _Step(members, [], f"{type_}: need {settings['minimum_signals']} signals, have {present.height}")
     if not (present["arrived"] == day).any():
         return _Step(members, [], None)
-    placed = present.filter(pl.col("signal_id").is_in(list(vectors)))
+    placed = present.filter(vectors.known(present["signal_id"]))
     outcome, events = _placed(type_, placed, day, vectors, known, settings)
-    changed = placed.select("signal_id").with_columns(
-        pl.Series("new_cluster", outcome.clusters, pl.String),
-        pl.Series("new_via", [outcome.via.get(point) for point in range(placed.height)], pl.String),
+    moves = sorted(outcome.via)
+    changed = placed.select("signal_id")[moves].with_columns(
+        pl.Series("new_cluster", [outcome.clusters[point] for point in moves], pl.String),
+        pl.Series("new_via", [outcome.via[point] for point in moves], pl.String),
     )
     joined = members.join(changed, on="signal_id", how="left", maintain_order="left")
     moved = pl.col("new_via").is_not_null()
@@ -147,20 +151,19 @@ def _placed(
     type_: str,
     members: pl.DataFrame,
     day: date,
-    vectors: Mapping[str, np.ndarray],
+    vectors: Vectors,
     known: frozenset[str],
     settings: Mapping[str, Any],
 ) -> tuple[identity.Outcome, list[identity.Event]]:
     """Fit the day's points and carry identity over; then points outside the fit join a cluster near enough."""
-    import numpy as np
 
     from codex_loop_assets.discovery.fit import fit_points, minimum_size
 
     ids = members["signal_id"].to_list()
     clusters = members["cluster_id"].to_list()
-    arrived = np.array([value.toordinal() for value in members["arrived"]])
-    matrix = np.stack([vectors[key] for key in ids])
-    fitted = fit_points(ids, matrix, _codes(clusters), arrived, day, settings)
+    arrived = members["arrived"].cast(pl.Int32).to_numpy() + date(1970, 1, 1).toordinal()
+    matrix = vectors.take(members["signal_id"])
+    fitted = fit_points(ids, matrix, codes_of(members["cluster_id"])[0], arrived, day, settings)
     if is_commit_day(day, members, settings):
         outcome = identity.commit(ids, type_, clusters, fitted, settings, known)
     else:
@@ -192,8 +195,7 @@ def _join_by_radius(
 
     from codex_loop_assets.discovery.geometry import centres
 
-    codes = _codes(outcome.clusters)
-    names = sorted({key for key in outcome.clusters if key is not None})
+    codes, names = codes_of(pl.Series(outcome.clusters, dtype=pl.String))
     wanted = fitted < 0 if settings["radius_for_noise"] else fitted == -2
     loose = np.flatnonzero((codes < 0) & wanted)
     if not names or not len(loose):
@@ -201,23 +203,15 @@ def _join_by_radius(
     centre = centres(matrix, codes, len(names))
     inside = np.flatnonzero(codes >= 0)
     cosines = np.einsum("ij,ij->i", matrix[inside], centre[codes[inside]])
-    radius = np.array(
-        [np.quantile(cosines[codes[inside] == code], settings["radius_quantile"]) for code in range(len(names))]
-    )
+    order = np.argsort(codes[inside], kind="stable")
+    parts = np.split(cosines[order], np.searchsorted(codes[inside][order], np.arange(1, len(names))))
+    radius = np.array([np.quantile(part, settings["radius_quantile"]) for part in parts])
     near = matrix[loose] @ centre.T
     near[near < np.maximum(radius, settings["radius_floor"])[None, :]] = -2
     best = near.argmax(axis=1)
     for row, point in enumerate(loose.tolist()):
         if near[row, best[row]] > -2:
             outcome.move(point, names[best[row]], "radius")
-
-
-def _codes(clusters: list[str | None]) -> np.ndarray:
-    """Clusters as numbers in the order of their ids, -1 for none."""
-    import numpy as np
-
-    numbers = {key: code for code, key in enumerate(sorted({key for key in clusters if key is not None}))}
-    return np.array([numbers.get(key, -1) for key in clusters])
 
 
 def _event_frame(day: date, events: list[identity.Event]) -> pl.DataFrame:

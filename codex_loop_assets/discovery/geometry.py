@@ -5,13 +5,22 @@ What does not belong here: finding the clusters (fit) and what their members hav
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from codex_loop_assets.discovery.vectors import Vectors
+
+
+def codes_of(clusters: pl.Series) -> tuple[np.ndarray, list[str]]:
+    """Clusters as numbers in the order of their ids, -1 for none; and the ids by number."""
+    names = clusters.drop_nulls().unique().sort()
+    numbers = pl.DataFrame({"name": names, "number": pl.int_range(len(names), eager=True)})
+    found = pl.DataFrame({"name": clusters}).join(numbers, on="name", how="left", maintain_order="left")["number"]
+    return found.fill_null(-1).to_numpy(), names.to_list()
 
 
 def centres(matrix: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
@@ -29,57 +38,74 @@ def centres(matrix: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
     return result / np.where(norms == 0, 1, norms)
 
 
+def rank_within(groups: np.ndarray) -> np.ndarray:
+    """For each element, how many earlier elements have the same group."""
+    import numpy as np
+
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) != 0]) if len(groups) else np.empty(0, int)
+    lengths = np.diff(np.r_[starts, len(groups)])
+    rank = np.empty(len(groups), dtype=int)
+    rank[order] = np.arange(len(groups)) - np.repeat(starts, lengths)
+    return rank
+
+
 class Space:
     """The members of one type as points. Cosines are rounded before they are ordered, so that the order does not hang
     on the last bit of a sum."""
 
-    def __init__(self, members: pl.DataFrame, vectors: Mapping[str, np.ndarray], live: list[str]) -> None:
+    def __init__(self, members: pl.DataFrame, vectors: Vectors, live: list[str], sample: int) -> None:
         """`members`: rows of `cluster_members` with a vector in `vectors`, by signal_id. `live`: ids of the type's
-        clusters."""
+        clusters, in order. `sample`: so many members of each cluster are looked at as outsiders of the others: every
+        cluster against every signal would cost more each day."""
         import numpy as np
 
-        numbers = {key: code for code, key in enumerate(live)}
-        self.ids = members["signal_id"].to_list()
-        self._live = numbers
-        self._codes = np.array([numbers.get(key, -1) for key in members["cluster_id"]], dtype=int)
-        matrix = np.stack([vectors[key] for key in self.ids])
-        self._centres = centres(matrix, self._codes, len(live))
-        self._cosines = (matrix @ self._centres.T).round(6)
+        self.ids = members["signal_id"]
+        self._live = {key: code for code, key in enumerate(live)}
+        held, names = codes_of(members["cluster_id"])
+        numbers = np.array([*(self._live[key] for key in names), -1])
+        self._codes = numbers[held]
+        self._matrix = vectors.take(self.ids)
+        self._centres = centres(self._matrix, self._codes, len(live))
+        self._own = np.einsum("ij,ij->i", self._matrix, self._centres[self._codes]).astype(float).round(6)
+        self._pool = np.flatnonzero(rank_within(self._codes) < sample)
+        self._pool_matrix = self._matrix[self._pool]
 
     def centroids(self) -> dict[str, np.ndarray]:
         """cluster_id -> centre, of clusters with at least one vector."""
         return {key: self._centres[code] for key, code in self._live.items() if self._centres[code].any()}
 
-    def similarity(self) -> dict[str, float]:
-        """signal_id -> cosine to the centre of its cluster, for members of clusters."""
-        import numpy as np
-
-        inside = np.flatnonzero(self._codes >= 0)
-        own = self._cosines[inside, self._codes[inside]].astype(float).round(6).tolist()
-        return {self.ids[point]: value for point, value in zip(inside.tolist(), own, strict=True)}
+    def similarity(self) -> pl.DataFrame:
+        """signal_id and similarity: the cosine to the centre of its cluster, for members of clusters."""
+        inside = self._codes >= 0
+        return pl.DataFrame({"signal_id": self.ids.filter(inside), "similarity": self._own[inside]})
 
     def members(self, cluster_id: str, limit: int) -> list[str]:
         """The most central members, best first."""
-        return self._nearest(cluster_id, limit, inside=True)
+        import numpy as np
+
+        points = np.flatnonzero(self._codes == self._live[cluster_id])
+        return self._best(points, self._own[points], limit)
 
     def outsiders(self, cluster_id: str, limit: int) -> list[str]:
         """The nearest signals of the type that are not members, nearest first."""
-        return self._nearest(cluster_id, limit, inside=False)
-
-    def cohesion(self, cluster_id: str) -> float:
-        """Mean cosine of the members to the centre; 0 when none has a vector."""
-        code = self._live[cluster_id]
-        own = self._cosines[self._codes == code, code]
-        return round(float(own.mean(dtype=float)), 6) if len(own) else 0.0
-
-    def _nearest(self, cluster_id: str, limit: int, *, inside: bool) -> list[str]:
         import numpy as np
 
         code = self._live[cluster_id]
-        points = np.flatnonzero((self._codes == code) == inside)
-        cosines = self._cosines[points, code]
+        cosines = (self._pool_matrix @ self._centres[code]).round(6)
+        outside = np.flatnonzero(self._codes[self._pool] != code)
+        return self._best(self._pool[outside], cosines[outside], limit)
+
+    def cohesion(self, cluster_id: str) -> float:
+        """Mean cosine of the members to the centre; 0 when none has a vector."""
+        own = self._own[self._codes == self._live[cluster_id]]
+        return round(float(own.mean()), 6) if len(own) else 0.0
+
+    def _best(self, points: np.ndarray, cosines: np.ndarray, limit: int) -> list[str]:
+        import numpy as np
+
         if len(points) > limit:
             # Keep everything as near as the last one wanted, so that ties are broken by id and not by the partition.
             edge = np.partition(cosines, len(points) - limit)[len(points) - limit]
             points, cosines = points[cosines >= edge], cosines[cosines >= edge]
-        return [self.ids[point] for point in points[np.lexsort((points, -cosines))][:limit]]
+        return self.ids.gather(points[np.lexsort((points, -cosines))][:limit]).to_list()

@@ -99,8 +99,10 @@ def commit(
     for index, points in enumerate(groups):
         for point in points:
             outcome.move(point, names[index], "fit" if index in matched else "birth")
-    for cluster in sorted(old_sizes.keys() - set(matched.values())):
-        _retire(outcome, cluster, clusters, names, [counts.get(cluster, 0) for counts in shared], settings)
+    gone = sorted(old_sizes.keys() - set(matched.values()))
+    held = _members(clusters, set(gone))
+    for cluster in gone:
+        _retire(outcome, cluster, held[cluster], names, [counts.get(cluster, 0) for counts in shared], settings)
     return outcome
 
 
@@ -159,10 +161,18 @@ def _name_groups(outcome, ids, type_, groups, shared, matched, known) -> list[st
     return names
 
 
-def _retire(outcome, cluster, clusters, names, shared, settings) -> None:
+def _members(clusters: Sequence[str | None], wanted: set[str]) -> dict[str, list[int]]:
+    """The points of each of the wanted clusters, in one pass over all points."""
+    held: dict[str, list[int]] = {cluster: [] for cluster in wanted}
+    for point, cluster in enumerate(clusters if wanted else ()):
+        if cluster in wanted:
+            held[cluster].append(point)
+    return held
+
+
+def _retire(outcome, cluster, points, names, shared, settings) -> None:
     """Merge a cluster that no group took over into the one that holds most of it, or dissolve it when it is
     scattered."""
-    points = [point for point, key in enumerate(clusters) if key == cluster]
     best = max(range(len(names)), key=lambda index: (shared[index], names[index]))
     share = shared[best] / sum(shared)
     heir = names[best] if share > settings["merge_share"] else None
@@ -182,9 +192,8 @@ def _found(outcome: Outcome, ids: Sequence[str], type_: str, points: Sequence[in
 def _groups(fitted: np.ndarray) -> list[list[int]]:
     """Points of each fitted group, in a stable order."""
     groups: dict[int, list[int]] = {}
-    for point, label in enumerate(fitted.tolist()):
-        if label >= 0:
-            groups.setdefault(label, []).append(point)
+    for point in (fitted >= 0).nonzero()[0].tolist():
+        groups.setdefault(int(fitted[point]), []).append(point)
     return sorted(groups.values())
 
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from codex_loop_assets.discovery.geometry import centres
+import polars as pl
+
+from codex_loop_assets.discovery.geometry import centres, codes_of
 from codex_loop_assets.discovery.identity import Event, Outcome
 
 if TYPE_CHECKING:
@@ -26,14 +28,15 @@ def with_branches(
     nearest, with their cosine as the overlap. `matrix`: a unit vector per point."""
     import numpy as np
 
-    old = sorted({key for key in before if key is not None})
-    if not old:
+    codes, old = codes_of(pl.Series(before, dtype=pl.String))
+    if not old or not any(event.kind == "birth" for event in outcome.events):
         return outcome.events
-    old_centres = centres(matrix, _codes(before, old), len(old))
+    old_centres = centres(matrix, codes, len(old))
+    newcomers = [point for point in outcome.via if outcome.via[point] == "birth"]
     events = []
     for event in outcome.events:
         if event.kind == "birth":
-            founders = [point for point, key in enumerate(outcome.clusters) if key == event.cluster_id]
+            founders = [point for point in newcomers if outcome.clusters[point] == event.cluster_id]
             centre = matrix[founders].sum(axis=0, dtype=np.float64)
             cosines = (old_centres @ centre / np.linalg.norm(centre)).round(6)
             nearest = int(cosines.argmax())
@@ -41,10 +44,3 @@ def with_branches(
                 event = replace(event, kind=BRANCH, other_id=old[nearest], overlap=float(cosines[nearest]))
         events.append(event)
     return events
-
-
-def _codes(clusters: Sequence[str | None], names: Sequence[str]) -> np.ndarray:
-    import numpy as np
-
-    numbers = {key: code for code, key in enumerate(names)}
-    return np.array([numbers.get(key, -1) for key in clusters])

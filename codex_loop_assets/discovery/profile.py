@@ -20,12 +20,15 @@ from codex_loop_assets.discovery.kinship import BRANCH
 from codex_loop_assets.discovery.label import LocalLabeller, needs_label
 from codex_loop_assets.discovery.state import DISSOLVED, LIVE, MERGED
 from codex_loop_assets.discovery.text import substance
+from codex_loop_assets.signals.redaction import redact
 
 if TYPE_CHECKING:
     import numpy as np
 
     from codex_loop_assets.discovery.label import Labeller
+    from codex_loop_assets.discovery.vectors import Vectors
 
+_NO_SIMILARITY = pl.DataFrame(schema={"signal_id": pl.String, "similarity": pl.Float64})
 _SESSION_FACTS = ("home", "repository", "cli_version", "model", "originator")
 
 
@@ -36,7 +39,7 @@ class Sources:
 
     signals: pl.DataFrame
     sessions: pl.DataFrame | None
-    vectors: Mapping[str, np.ndarray]
+    vectors: Vectors
     embedding_model: str
 
 
@@ -46,7 +49,7 @@ class Profiles:
 
     rows: list[dict]
     centroids: dict[str, np.ndarray]
-    similarity: dict[str, float]
+    similarity: pl.DataFrame
 
 
 def profile(
@@ -63,14 +66,14 @@ def profile(
     A cluster that merged or dissolved keeps the row it had, with its new status and heir: a redirect for ever.
     """
     known = {row["cluster_id"]: row for row in previous.iter_rows(named=True)}
-    facts = _member_facts(members, sources, settings["text"])
-    result = Profiles([], {}, {})
+    facts = _member_facts(members, sources)
+    rows, centroids, similarity = [], {}, [_NO_SIMILARITY]
     for (type_,), of_type in members.group_by("type", maintain_order=True):
         live = of_type["cluster_id"].drop_nulls().unique().sort().to_list()
-        placed = of_type.filter(pl.col("signal_id").is_in(list(sources.vectors)))
+        placed = of_type.filter(sources.vectors.known(of_type["signal_id"]))
         if not live or placed.is_empty():
             continue
-        space = Space(placed, sources.vectors, live)
+        space = Space(placed, sources.vectors, live, settings["profile"]["outsiders_per_cluster"])
         everyone = facts.filter(pl.col("type") == type_)
         for (cluster_id,), own in (
             everyone.drop_nulls("cluster_id")
@@ -80,15 +83,15 @@ def profile(
             row = _counts(cluster_id, own, day, known.get(cluster_id), events, settings["profile"])
             row |= _examples(cluster_id, own, space, settings["profile"])
             row["facets"] = json.dumps(facets(own, everyone, settings["profile"]), ensure_ascii=False)
-            result.rows.append(row | {"embedding_model": sources.embedding_model})
-        result.centroids.update(space.centroids())
-        result.similarity.update(space.similarity())
-    _name(result.rows, known, facts, labeller or LocalLabeller(settings["labels"]), settings["labels"])
-    for row in result.rows:
+            rows.append(row | {"embedding_model": sources.embedding_model})
+        centroids |= space.centroids()
+        similarity.append(space.similarity())
+    _name(rows, known, facts, labeller or LocalLabeller(settings["labels"]), settings)
+    for row in rows:
         row["action"], row["action_reason"] = recommend(row, day, settings["actions"])
-    present = {row["cluster_id"] for row in result.rows}
-    result.rows.extend(_retired(row, day, events) for key, row in known.items() if key not in present)
-    return result
+    present = {row["cluster_id"] for row in rows}
+    rows.extend(_retired(row, day, events) for key, row in known.items() if key not in present)
+    return Profiles(rows, centroids, pl.concat(similarity))
 
 
 def trend(days: pl.Series, newest: date, length: int) -> list[int]:
@@ -116,17 +119,15 @@ def facets(own: pl.DataFrame, everyone: pl.DataFrame, settings: Mapping[str, Any
             lift = ((count + 1) / (len(inside) + 2)) / ((elsewhere + 1) / (others + 2))
             if count >= settings["facet_minimum"] and lift >= settings["facet_lift"]:
                 shares = {"share": round(count / len(inside), 3), "rest_share": round(elsewhere / others, 3)}
-                found.append({"facet": facet, "value": value, "count": count, **shares, "lift": round(lift, 2)})
+                shown = redact(value) if isinstance(value, str) else value
+                found.append({"facet": facet, "value": shown, "count": count, **shares, "lift": round(lift, 2)})
     return sorted(found, key=lambda item: (-item["lift"], item["facet"], item["value"]))[: settings["facet_limit"]]
 
 
-def _member_facts(members: pl.DataFrame, sources: Sources, text: Mapping[str, Any]) -> pl.DataFrame:
-    """Members with what is known about their signal (`substance`: its description without the frame) and its
-    session."""
+def _member_facts(members: pl.DataFrame, sources: Sources) -> pl.DataFrame:
+    """Members with what is known about their signal and its session."""
     wanted = ["signal_id", "thread_id", "category", "severity", "detector", "description"]
     facts = members.join(sources.signals.select(wanted), on="signal_id", how="inner", maintain_order="left")
-    substances = [substance(description, text) for description in facts["description"]]
-    facts = facts.with_columns(pl.Series("substance", substances, pl.String))
     if sources.sessions is None:
         return facts.with_columns(pl.lit(None, pl.String).alias(name) for name in _SESSION_FACTS)
     sessions = sources.sessions.select("thread_id", *_SESSION_FACTS).unique(
@@ -186,12 +187,23 @@ def _name(
     stale = []
     for row in rows:
         before = known.get(row["cluster_id"])
-        if before and not needs_label(before, row, settings):
+        if before and not needs_label(before, row, settings["labels"]):
             row |= {name: before[name] for name in ("label", "label_from", "terms")}
         else:
             stale.append(row)
     if stale:
-        labeller.label(stale, rows, facts)
+        labeller.label(stale, rows, _texts(rows, facts, settings))
+
+
+def _texts(rows: Sequence[Mapping[str, Any]], facts: pl.DataFrame, settings: Mapping[str, Any]) -> pl.DataFrame:
+    """What clusters are named from: so many members of each, and every example, with `substance`: the description
+    without its frame."""
+    shown = {key for row in rows for key in (*row["exemplar_ids"], *row["counterexample_ids"])}
+    rank = pl.int_range(pl.len()).over("type", "cluster_id")
+    sample = (rank < settings["labels"]["texts_per_cluster"]) | pl.col("signal_id").is_in(list(shown))
+    some = facts.sort("signal_id").filter(sample)
+    substances = [substance(description, settings["text"]) for description in some["description"]]
+    return some.with_columns(pl.Series("substance", substances, pl.String))
 
 
 def _retired(row: dict, day: date, events: Sequence[Event]) -> dict:

@@ -7,7 +7,7 @@ does not belong here: turning text into vectors (see embed) and deciding what a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,7 @@ _PATH = re.compile(
 )
 
 
-def _pairs(rules: list[dict[str, str]]) -> tuple[tuple[str, str], ...]:
+def _pairs(rules: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((rule["pattern"], rule["replacement"]) for rule in rules)
 
 

@@ -84,7 +84,7 @@ class VectorStore:
             changed = {key: vectors[hashes[key]] for key in texts.keys() - unchanged if hashes[key] in vectors}
             if changed or known.keys() - unchanged:
                 kept = self._day_vectors(collection, embedder, day, unchanged)
-                self._write_texts(collection, embedder, day, texts, kept | changed)
+                self._write_texts(collection, embedder, day, texts, {**kept, **changed})
         tokens, cost = (after - before for before, after in zip(spent, embedder.spent(), strict=True))
         embedded = sum(hashes[key] in bought for key in changed)
         return EmbeddingReport(
@@ -113,16 +113,19 @@ class VectorStore:
 
     def vectors(
         self, collection: str, space: str, day: date | None = None, ids: Iterable[str] | None = None
-    ) -> dict[str, np.ndarray]:
+    ) -> Mapping[str, np.ndarray]:
         """id -> vector of a collection in `space`, of all days or of one, of all ids or of some; {} where nothing is
         stored."""
+        import polars as pl
+
+        from codex_loop_assets.discovery.vectors import Vectors
+
         table = self._existing(collection, space)
         if table is None:
             return {}
         rows = _select(table, ["subject", "vector"], _day_filter(day))
-        wanted = None if ids is None else set(ids)
-        found = zip(rows["subject"].to_pylist(), _matrix(rows), strict=True)
-        return {key: vector for key, vector in found if wanted is None or key in wanted}
+        found = Vectors(pl.Series(pl.from_arrow(rows["subject"])), _matrix(rows))
+        return found if ids is None else {key: found[key] for key in set(ids) if key in found}
 
     def days(self, collection: str, space: str) -> dict[date, int]:
         """Day -> number of rows of a collection in `space`."""
@@ -235,7 +238,7 @@ class VectorStore:
         rows = _select(table, ["id", "text_hash"], _day_filter(day))
         return dict(zip(rows["id"].to_pylist(), rows["text_hash"].to_pylist(), strict=True))
 
-    def _day_vectors(self, collection: str, embedder: _Embedder, day: date, ids: set[str]) -> dict[str, np.ndarray]:
+    def _day_vectors(self, collection: str, embedder: _Embedder, day: date, ids: set[str]) -> Mapping[str, np.ndarray]:
         return self.vectors(collection, f"{embedder.name}/{embedder.dimension}", day, ids) if ids else {}
 
     def _by_hash(self, collection: str, embedder: _Embedder, hashes: set[str]) -> dict[str, np.ndarray]:

@@ -47,7 +47,7 @@ def lively(days: int, per_day: int, seed: int) -> Stream:
 
 def step(state: ClusterState | None, day: date, made: Stream) -> ClusterState:
     return advance(
-        state, day, made.signals, made.vectors, SETTINGS, embedding_model="bench/64", newest=state, labeller=Quiet()
+        state, day, made.signals, made.table, SETTINGS, embedding_model="bench/64", newest=state, labeller=Quiet()
     )
 
 
@@ -78,16 +78,19 @@ def _score(made: Stream, ids: list[str], labels: list) -> float:
 
 
 def flat_cost() -> None:
-    """CPU per day while history grows from 10 to 60 days."""
+    """CPU per day while history grows from 10 to 60 days, on a stream that fills the fit from the second day on."""
     made = lively(60, 400, 1)
-    state, spent = None, []
+    state, spent, held = None, [], []
     for number in range(60):
         start = time.process_time()
         state = step(state, START + timedelta(number), made)
         spent.append(time.process_time() - start)
+        held.append(state.members.height)
     early, late = np.mean(spent[10:17]), np.mean(spent[-7:])
-    size = f"{state.members.height} signals"
-    print(f"CPU per day: {early:.2f} s in days 10-16, {late:.2f} s in days 53-59, {size} (bar: flat)")
+    print(f"CPU per day: {early:.2f} s in days 10-16 ({held[16]} signals), {late:.2f} s in days 53-59 ({held[-1]})")
+    print(
+        f"  a day costs {late / early:.2f} times as much with {held[-1] / held[16]:.1f} times the history (bar: flat)"
+    )
 
 
 def many_signals() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import polars as pl
+
+from codex_loop_assets.discovery.vectors import Vectors
 
 START = date(2026, 2, 10)
 
@@ -33,6 +36,11 @@ class Stream:
     signals: pl.DataFrame
     vectors: dict[str, np.ndarray]
     truth: dict[str, str]
+
+    @cached_property
+    def table(self) -> Vectors:
+        """The vectors as the store gives them."""
+        return Vectors.of(self.vectors)
 
 
 def stream(

@@ -65,8 +65,9 @@ def test_a_pattern_without_category_is_proposed_with_all_a_reviewer_needs():
 def test_an_open_proposal_keeps_its_id_while_its_cluster_grows():
     first = proposals(4)
     later = proposals(7, first)
-    assert later["proposal_id"].to_list() == first["proposal_id"].to_list()
-    assert (later["sample_count"] > first["sample_count"]).all()
+    grown = first.join(later, on="proposal_id", suffix="_later")
+    assert grown.height == first.height > 0 and set(grown["status_later"]) == {"open"}
+    assert (grown["sample_count_later"] > grown["sample_count"]).all()
 
 
 def test_one_open_proposal_per_cluster():
