@@ -11,7 +11,7 @@ RETENTION = ("retention",)
 REGISTRY = ("cluster_registry",)
 TASKS = ("harbor_datasets", "task_validations", "tickets")
 MEASURE = ("eval_runs", "trial_signals", "regressions")
-SUMMARIES = ("scorecard", "trends")
+SUMMARIES = ("scorecard", "reliability", "trends")
 SITE = ("site",)
 
 DAILY = (*INGEST, *CANON, *SIGNALS, *DISCOVERY, *REPORT)

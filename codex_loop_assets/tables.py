@@ -783,8 +783,37 @@ SCORECARD = Table(
         Column("bar", pl.Float64, "Precision this detector must reach to open tickets on its own."),
         Column("above_bar", pl.Boolean, "Whether it does."),
         _required("detector_version", pl.String, "Version."),
+        Column("version_before", pl.String, "The detector's version before this one; null when there was none."),
+        Column("precision_before", pl.Float64, "Precision of that version."),
+        Column("precision_low_before", pl.Float64, "Lower end of its 95 % interval."),
+        Column("recall_before", pl.Float64, "Recall of that version."),
+        Column("recall_low_before", pl.Float64, "Lower end of its 95 % interval."),
+        Column("f1_before", pl.Float64, "F1 of that version."),
+        Column("worse", pl.Boolean, "Whether precision or recall fell below the interval of before."),
     ),
 )
+
+RELIABILITY = Table(
+    "reliability",
+    "none",
+    "What detectors say of their findings, beside what readers say: severity and confidence, on labelled data.",
+    ("truth", "detector", "measure", "predicted"),
+    (
+        _required("truth", pl.String, "As in scorecard."),
+        _required("detector", pl.String, "mechanical, local_judge, llm_judge; all: the merged signals."),
+        _required("measure", pl.String, "severity (of findings that are right) or confidence."),
+        _required("predicted", pl.String, "Severity 1, 2 or 3; or a range of confidence."),
+        _required("moments", pl.Int32, "Findings with that prediction."),
+        _required("predicted_mean", pl.Float64, "Their mean prediction."),
+        _required("observed_mean", pl.Float64, "Mean severity that readers gave; or the share that is right."),
+        Column("observed_low", pl.Float64, "Wilson 95 % interval of that share."),
+        Column("observed_high", pl.Float64, "Wilson 95 % interval."),
+        Column("observed_1", pl.Float64, "Share that readers called mild; null for confidence."),
+        Column("observed_2", pl.Float64, "Share that readers called clear."),
+        Column("observed_3", pl.Float64, "Share that readers called strong."),
+    ),
+)
+
 
 TRENDS = Table(
     "trends",
@@ -833,6 +862,7 @@ TABLES: dict[str, Table] = {
         TICKETS,
         DAILY_REPORT,
         SCORECARD,
+        RELIABILITY,
         TRENDS,
     )
 }

@@ -1,4 +1,4 @@
-"""scorecard, trends, site: what all days say together. Brought up to date at the end of the daily work."""
+"""scorecard, reliability, trends, site: what all days say together. Brought up to date at the end of the daily work."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from codex_loop_assets import clock
+from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import OWNERS, describe, store, table_spec
 from codex_loop_assets.assets.signals import CANON
 from codex_loop_assets.loop import append_log
@@ -15,7 +16,9 @@ from codex_loop_assets.loop.review import Verdict
 from codex_loop_assets.loop.site import pages as site_pages
 from codex_loop_assets.measure import trends as rates
 from codex_loop_assets.measure.gold import fixture_truth
+from codex_loop_assets.measure.reliability import reliability
 from codex_loop_assets.measure.scorecard import scorecard as score
+from codex_loop_assets.measure.scorecard import with_drift
 from codex_loop_assets.measure.truth import Truth
 from codex_loop_assets.resources.alerts import alerts_now
 from codex_loop_assets.resources.files import replace_folder
@@ -32,10 +35,18 @@ def _every_day(*assets: str) -> list[dg.AssetDep]:
     return [dg.AssetDep(asset, partition_mapping=dg.AllPartitionMapping()) for asset in assets]
 
 
-@dg.multi_asset(name="scorecard", specs=[table_spec("scorecard", "report", _every_day("detections", "turns"))])
+@dg.multi_asset(
+    name="scorecard",
+    specs=[
+        table_spec("scorecard", "report", _every_day("detections", "turns")),
+        table_spec("reliability", "report", _every_day("detections", "signals", "turns")),
+    ],
+)
+@guarded
 def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
     """Score every detector on the labelled data that the home names (`truth` in config.toml), with a regex baseline beside the
-    judges, and on what people have reviewed; empty where there is neither."""
+    judges, and on what people have reviewed; empty where there is neither. Beside each number stands that of the detector's
+    version before; severity and confidence are compared with what readers say."""
     codex = home.home
     labels = codex.overrides().get("home", {}).get("truth")
     bars = codex.section("scorecard")["bars"]
@@ -43,7 +54,8 @@ def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
     frames = [scorecard_rows(reviews, codex.lake.read("signals"), bars["all"])]
     if labels:
         frames += planted_scores(codex, fixture_truth(Path(labels)))
-    frame = pl.concat([TABLES["scorecard"].conform(part) for part in frames])
+    card = pl.concat([TABLES["scorecard"].conform(part) for part in frames])
+    frame = with_drift(card, codex.lake.read("scorecard"))
     overall = frame.filter(
         (pl.col("category") == "any_friction") & (pl.col("language") == "all") & (pl.col("matching") == "exact")
     )
@@ -52,7 +64,9 @@ def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
         for row in overall.iter_rows(named=True)
         for measure in ("precision", "recall")
     }
-    store(context, codex, "scorecard", None, frame, labels=labels, **numbers)
+    worse = frame.filter("worse").height
+    store(context, codex, "scorecard", None, frame, labels=labels, worse_than_before=worse, **numbers)
+    store(context, codex, "reliability", None, planted_reliability(codex, labels), labels=labels)
 
 
 def planted_scores(home: Home, truth: Truth) -> list[pl.DataFrame]:
@@ -66,12 +80,21 @@ def planted_scores(home: Home, truth: Truth) -> list[pl.DataFrame]:
     return [score(truth, lake.read("detections"), turns), beside.filter(pl.col("detector") == baseline.name)]
 
 
+def planted_reliability(home: Home, labels: str | None) -> pl.DataFrame:
+    """Rows of `reliability` on the labelled data at that path; none without."""
+    if not labels:
+        return TABLES["reliability"].empty()
+    lake = home.lake
+    return reliability(fixture_truth(Path(labels)), lake.read("detections"), lake.read("signals"), lake.read("turns"))
+
+
 @dg.multi_asset(
     name="trends",
     specs=[
         table_spec("trends", "report", _every_day("signals", "sessions", "spines", "judge_coverage", "cluster_members"))
     ],
 )
+@guarded
 def trends(context: dg.AssetExecutionContext, home: HomeResource):
     """Rates per day with intervals, over the sessions in which each thing could be seen."""
     codex = home.home
@@ -91,12 +114,13 @@ def trends(context: dg.AssetExecutionContext, home: HomeResource):
 
 
 @dg.asset(
-    deps=["cluster_registry", "scorecard", "trends", *_every_day("daily_report", "signals", "clusters")],
+    deps=["cluster_registry", "scorecard", "reliability", "trends", *_every_day("daily_report", "signals", "clusters")],
     group_name="report",
     owners=OWNERS,
     kinds={"html"},
     description="The static site: days, clusters, tickets, transcripts with signals marked, scorecards, coverage, cost. No network.",
 )
+@guarded
 def site(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
     found = alerts_now(codex, context.instance, context.run_id)

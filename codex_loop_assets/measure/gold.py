@@ -46,8 +46,9 @@ def _fixture_moment(row: Mapping[str, Any]) -> LabelledMoment:
     kind = row.get("type") or known.get("type", "friction")
     observed_by = row.get("observed_by") or known.get("detector", "mechanical")
     return LabelledMoment(
-        row["thread_id"], row.get("run", 0), seqs, row["category"], kind, observed_by, row.get("scope", "record")
-    )
+        row["thread_id"], row.get("run", 0), seqs, row["category"], kind, observed_by, row.get("scope", "record"),
+        severity=row.get("severity"),
+    )  # fmt: skip
 
 
 def real_session_truth(labels: Path, spines: pl.DataFrame, name: str = "gold_dev") -> Truth:
@@ -65,8 +66,9 @@ def real_session_truth(labels: Path, spines: pl.DataFrame, name: str = "gold_dev
 def _message_label(thread: str, seq: int, label: Mapping[str, Any]) -> LabelledMoment:
     kind = section("categories").get(label["category"], {}).get("type", "friction")
     return LabelledMoment(
-        thread, 0, (seq,), label["category"], kind, "semantic", confident=label.get("confidence") == "high"
-    )
+        thread, 0, (seq,), label["category"], kind, "semantic", confident=label.get("confidence") == "high",
+        severity=label.get("severity"),
+    )  # fmt: skip
 
 
 def planted_conversations(paths: Iterable[Path], parity: Parity) -> list[dict[str, Any]]:

@@ -125,13 +125,13 @@ def tallies_of(
 
 
 def _tally(labels: _Labels, findings: set[Span], slack: int) -> Tally:
-    right = {span for span in findings if any(_meet(span, label, slack) for label in labels.accepted)}
-    wrong = {span for span in findings - right if not any(_meet(span, label, slack) for label in labels.undecided)}
-    found = sum(any(_meet(span, label, slack) for span in findings) for label in labels.wanted)
+    right = {span for span in findings if any(meet(span, label, slack) for label in labels.accepted)}
+    wrong = {span for span in findings - right if not any(meet(span, label, slack) for label in labels.undecided)}
+    found = sum(any(meet(span, label, slack) for span in findings) for label in labels.wanted)
     return Tally(len(labels.wanted), found, len(right) + len(wrong), len(right))
 
 
-def _meet(one: Span, other: Span, slack: int) -> bool:
+def meet(one: Span, other: Span, slack: int) -> bool:
     return one[0] - slack <= other[1] and other[0] <= one[1] + slack
 
 
@@ -263,21 +263,29 @@ def _version(findings: list[dict[str, Any]]) -> str:
     return "several/" + hashlib.sha256("\n".join(versions).encode()).hexdigest()[:8]
 
 
-def drift(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """How each number moved between two scorecards, for rows whose detector version changed.
+def with_drift(card: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """The scorecard with what each row was under the detector's version before, and whether it got worse.
 
-    Columns: the key of the table, `version_before`, `version_after`, the differences `precision_change`,
-    `recall_change` and `f1_change` (after minus before), and `worse`: precision or recall fell below its old interval.
+    `stored` is the scorecard written last: of another version, its numbers are those before; of the same version, what
+    it had from before is handed on. `worse`: precision or recall is below its interval of before. Null where there was
+    no other version.
     """
     key = ["truth", "detector", "category", "language", "matching"]
-    both = after.join(before, on=key, suffix="_before").filter(
-        pl.col("detector_version") != pl.col("detector_version_before")
+    numbers = ["precision", "precision_low", "recall", "recall_low", "f1"]
+    old = stored.filter(pl.col("detector_version") != "none").select(
+        *key,
+        "version_before",
+        pl.col("detector_version").alias("stored_version"),
+        *(pl.col(name).alias(f"stored_{name}") for name in numbers),
+        *(f"{name}_before" for name in numbers),
+    )
+    added = ["version_before", *(f"{name}_before" for name in numbers)]
+    joined = card.drop(*added, "worse", strict=False).join(old, on=key, how="left")
+    same = pl.col("stored_version") == pl.col("detector_version")
+    changed = joined.with_columns(
+        pl.when(same).then("version_before").otherwise("stored_version").alias("version_before"),
+        *(pl.when(same).then(f"{name}_before").otherwise(f"stored_{name}").alias(f"{name}_before") for name in numbers),
     )
     fell = [pl.col(name) < pl.col(f"{name}_low_before") for name in ("precision", "recall")]
-    return both.select(
-        *key,
-        pl.col("detector_version_before").alias("version_before"),
-        pl.col("detector_version").alias("version_after"),
-        *((pl.col(name) - pl.col(f"{name}_before")).alias(f"{name}_change") for name in ("precision", "recall", "f1")),
-        pl.any_horizontal(fell).fill_null(False).alias("worse"),
-    ).sort(key)
+    worse = pl.when(pl.col("version_before").is_not_null()).then(pl.any_horizontal(fell).fill_null(False))
+    return SCORECARD.conform(changed.with_columns(worse.alias("worse")).select(*SCORECARD.schema))

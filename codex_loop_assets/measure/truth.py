@@ -19,7 +19,7 @@ class LabelledMoment:
 
     `seqs` are records that show it (the first is the one it is about). `scope` "session" means that it stands for the
     whole
-    session and any place in it is right. `confident` moments are the base of recall; the others only excuse a finding.
+    session and any place in it is right. `confident` moments are the base of recall; the others only excuse a finding. `severity` is 1 mild, 2 clear, 3 strong, as a reader sees it.
     """
 
     thread_id: str
@@ -30,6 +30,7 @@ class LabelledMoment:
     observed_by: Observer
     scope: Literal["record", "session"] = "record"
     confident: bool = True
+    severity: int | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ _OF_DAYS = ("spines", "sessions", "detections", "judge_coverage")
 # Signals of every day: a cluster's page shows its most telling members, whichever day they are from.
 _WHOLE = (
     "signals",
-    "clusters", "cluster_members", "cluster_events", "schema_proposals", "daily_report", "cluster_registry", "harbor_datasets", "task_validations", "eval_runs", "regressions", "tickets", "scorecard", "trends",
+    "clusters", "cluster_members", "cluster_events", "schema_proposals", "daily_report", "cluster_registry", "harbor_datasets", "task_validations", "eval_runs", "regressions", "tickets", "scorecard", "reliability", "trends",
 )  # fmt: skip
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from codex_loop_assets.measure.comparison import Judged, compare
 from codex_loop_assets.measure.gold import (
     fixture_truth,
     planted_canon,
@@ -15,10 +17,11 @@ from codex_loop_assets.measure.gold import (
     planted_truth,
     real_session_truth,
 )
-from codex_loop_assets.measure.scorecard import drift, scorecard
+from codex_loop_assets.measure.reliability import reliability
+from codex_loop_assets.measure.scorecard import scorecard, with_drift
 from codex_loop_assets.measure.truth import LabelledMoment, Truth
 from codex_loop_assets.signals.model import DetectedBy, Evidence, Moment, detection_row
-from codex_loop_assets.tables import DETECTIONS, SPINES, TURNS
+from codex_loop_assets.tables import DETECTIONS, SCORECARD, SIGNALS, SPINES, TURNS
 
 GOLD = Path(__file__).parents[2] / "../shared/gold"
 needs_gold = pytest.mark.skipif(not GOLD.is_dir(), reason="the labelled data is not beside this checkout")
@@ -169,9 +172,50 @@ def test_a_new_version_that_finds_less_than_before_is_worse():
     old = [found(thread, 20) for thread in threads]
     new = [{**row, "detector_version": "v2"} for row in old[:5]]
     cards = [scorecard(labels, DETECTIONS.frame(rows), turns(*threads)) for rows in (old, new)]
-    moved = drift(*cards).filter((pl.col("category") == "correction") & (pl.col("language") == "all"))
-    assert moved["worse"].all() and moved["recall_change"].unique().to_list() == [-0.75]
-    assert drift(cards[0], cards[0]).is_empty()
+    first = with_drift(cards[0], SCORECARD.empty())
+    assert first["version_before"].null_count() == first.height and first["worse"].null_count() == first.height
+    moved = with_drift(cards[1], first).filter((pl.col("category") == "correction") & (pl.col("language") == "all"))
+    assert moved["worse"].all() and moved["version_before"].unique().to_list() == ["v1"]
+    assert (moved["recall"] - moved["recall_before"]).unique().to_list() == [-0.75]
+
+
+def test_what_a_version_was_before_stays_until_the_next_version():
+    labels = truth(labelled("a", 20))
+
+    def card(version):
+        return scorecard(labels, DETECTIONS.frame([{**found("a", 20), "detector_version": version}]), turns("a"))
+
+    first = with_drift(card("v1"), SCORECARD.empty())
+    second = with_drift(card("v2"), first)
+    again = with_drift(card("v2"), second)
+    assert again.equals(second)
+    assert with_drift(card("v3"), again)["version_before"].drop_nulls().unique().to_list() == ["v2"]
+
+
+def test_severity_and_confidence_are_compared_with_what_readers_say():
+    labels = truth(
+        *(replace(labelled("a", seq), severity=severity) for seq, severity in ((20, 1), (30, 3))),
+        undecided=(labelled("a", 50),),
+    )
+    rows = [{**found("a", seq), "severity": 1, "confidence": 0.9} for seq in (20, 30, 40, 50)]
+    frame = DETECTIONS.frame(rows)
+    rows = reliability(labels, frame, SIGNALS.empty(), turns("a"))
+    severity = rows.filter(pl.col("measure") == "severity").row(0, named=True)
+    assert (severity["predicted"], severity["moments"], severity["observed_mean"]) == ("1", 2, 2.0)
+    assert (severity["observed_1"], severity["observed_2"], severity["observed_3"]) == (0.5, 0.0, 0.5)
+    confidence = rows.filter(pl.col("measure") == "confidence").row(0, named=True)
+    assert (confidence["moments"], confidence["predicted_mean"]) == (3, pytest.approx(0.9))
+    assert confidence["observed_mean"] == pytest.approx(2 / 3)
+    assert confidence["observed_low"] < 2 / 3 < confidence["observed_high"]
+
+
+def test_one_of_two_detectors_that_finds_more_gains_and_the_same_one_gains_nothing():
+    threads = tuple(f"t{number}" for number in range(20))
+    labels = truth(*(labelled(thread, 20) for thread in threads), threads=threads)
+    all_found, some = DETECTIONS.frame([found(thread, 20) for thread in threads]), DETECTIONS.frame([found("t0", 20)])
+    better = compare([Judged(labels, turns(*threads), all_found, some)], "correction")
+    assert better["gain"][0] > 0 and better["labelled"] == 20 and better["baseline_recall"] == 0.05
+    assert compare([Judged(labels, turns(*threads), some, some)], "correction")["gain"] == [0, 0]
 
 
 def test_the_fixture_truth_says_what_is_open(tmp_path):
