@@ -16,6 +16,7 @@ import orjson
 
 from codex_loop_assets.traces import quick
 from codex_loop_assets.traces.batches import EventBatches
+from codex_loop_assets.traces.copied_history import CopiedHistory
 from codex_loop_assets.traces.decode import NotARecord, decode
 from codex_loop_assets.traces.echoes import REPEATED_REASONING, SPOKEN, Echoes
 from codex_loop_assets.traces.lines import Block, read_blocks
@@ -61,6 +62,8 @@ class SpineReader:
     def __post_init__(self) -> None:
         self._normaliser = Normaliser(self.settings, self.tally)
         self._echoes = Echoes()
+        # Codex leaves a parent's records out of a fork's spine; spines made from rollouts hold the copy that those start with.
+        self._copied = CopiedHistory(self.settings)
         self._runs = RunNumbers(self.settings.seq_gap_memory)
         self._turn: str | None = None
         self._totals: Any = None
@@ -109,7 +112,7 @@ class SpineReader:
     def _quick_line(self, head: re.Match, data: bytes, offset: int, size: int) -> bool:
         """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
         tag = head[6]
-        if not data.endswith(quick.ENDS) or head[1] != self._raw_thread:
+        if not data.endswith(quick.ENDS) or head[1] != self._raw_thread or not self._copied.over:
             return False
         if tag is None:
             if head[4] != b"turn_context":
@@ -158,6 +161,10 @@ class SpineReader:
         if record.get("thread_id") != self.thread_id:
             self.tally.remarks["records with another thread_id than their directory"] += 1
         timestamp, seq = record.get("timestamp"), integer(record.get("seq"))
+        if not self._copied.over and self._copied.covers(record):
+            self._runs.number(seq)
+            self.tally.skipped["copied_history"] += 1
+            return
         if type(timestamp) is not str:
             timestamp = timestamp_text(timestamp)
         if self.first_time is None:

@@ -7,7 +7,7 @@ import os
 import polars as pl
 import pytest
 
-from codex_loop_assets_tests.traces.building import OTHER, THREAD, Spine, dumps, ingest, meta, said
+from codex_loop_assets_tests.traces.building import OTHER, THREAD, Spine, dumps, ingest, meta, moment, said
 
 REMOTE = {"commit_hash": "9f1c", "branch": "main", "repository_url": "git@example.org:ann/app.git"}
 
@@ -271,3 +271,20 @@ def test_metadata_of_the_spine_does_not_keep_the_instructions(tmp_path):
     Spine().meta(base_instructions={"text": "You are a coding agent."}).prompt("0", "hi").write(tmp_path)
     detail = ingest(tmp_path).events.filter(pl.col("kind") == "session_meta")["detail"][0]
     assert "coding agent" not in detail and json.loads(detail)["id"] == meta()["id"]
+
+
+def test_a_fork_s_spine_that_holds_its_parents_records_counts_only_its_own(tmp_path):
+    """Codex leaves the copy out; what rewraps rollouts as spines does not."""
+    spine = Spine().meta(forked_from_id=OTHER)
+    spine.add("session_meta", meta(OTHER, timestamp=moment(-900)))
+    spine.prompt("1", "the parent's request").done("1", "the parent's answer")
+    for record in spine.records[1:]:
+        record["timestamp"] = moment(2)
+    own = len(spine.records)
+    spine.prompt("2", "the fork's request").done("2", "the fork's answer")
+    for seconds, record in enumerate(spine.records[own:]):
+        record["timestamp"] = moment(60 + seconds)
+    spine.write(tmp_path)
+    found = ingest(tmp_path)
+    assert found.events.filter(kind="user_turn")["text"].to_list() == ["the fork's request"]
+    assert json.loads(found.spines["skipped"].item())["copied_history"] == own - 1
