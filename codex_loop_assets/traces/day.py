@@ -19,10 +19,12 @@ from codex_loop_assets.tables import EVENTS, SPINES
 from codex_loop_assets.traces.batches import EventBatches
 from codex_loop_assets.traces.decisions import Outcome, decide
 from codex_loop_assets.traces.discover import ROLLOUT, SourceRef, dated
-from codex_loop_assets.traces.names import stem
+from codex_loop_assets.traces.names import is_document, stem
 from codex_loop_assets.traces.settings import ReadSettings, read_settings
 from codex_loop_assets.traces.sources import read_source
 from codex_loop_assets.traces.values import to_json
+
+_DOCUMENTS = "\0documents"  # No thread has such an id.
 
 
 @dataclass
@@ -97,12 +99,14 @@ class _Earlier:
 
 
 def _split(refs: list[SourceRef], earlier: _Earlier) -> tuple[list[SourceRef], list[SourceRef]]:
-    """(to read, to keep). A thread is read with all its sources or with none: their comparison needs both."""
+    """(to read, to keep). A thread is read with all its sources or with none, and so are all single documents of a day, any of
+    which may be a save of the session of another: their comparison needs all."""
     threads: dict[str, list[tuple[SourceRef, bool]]] = defaultdict(list)
     for ref in refs:
         row = earlier.of(ref)
         same = row is not None and row["fingerprint"] == ref.fingerprint and row["status"] != "vanished"
-        threads[row["thread_id"] if row else ref.thread_id].append((ref, same))
+        thread = row["thread_id"] if row else ref.thread_id
+        threads[_DOCUMENTS if is_document(ref.path) else thread].append((ref, same))
     changed, unchanged = [], []
     for members in threads.values():
         target = unchanged if all(same for _, same in members) else changed

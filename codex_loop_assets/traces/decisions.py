@@ -1,4 +1,4 @@
-"""Which source of a thread counts: quarantine, exclusion, copies, and a spine beside a rollout.
+"""Which source of a thread counts: quarantine, exclusion, copies, earlier saves, and a spine beside a rollout.
 
 Every source keeps its row in the ledger whatever is decided here.
 """
@@ -43,17 +43,36 @@ def decide(readings: list[Reading], frame: pl.DataFrame, settings: ReadSettings)
     """One outcome per reading. `frame`: the events of all of them, told apart by `origin`."""
     outcomes = []
     by_thread: dict[str, list[Reading]] = defaultdict(list)
+    whole = _whole_saves(readings)
     for reading in readings:
         if reading.quarantine:
             outcomes.append(Outcome(reading, "quarantined", reading.quarantine, keep=_NONE))
         elif pattern := _excluded_by(reading, settings):
             reason = f"working directory matches {pattern!r} (setting traces.excluded_cwd)"
             outcomes.append(_without_events(reading, "excluded", reason))
+        elif later := whole.get(reading.origin):
+            reason = f"an earlier save of the session in {later.ref.home}:{later.ref.path}, which begins with all of it"
+            outcomes.append(_without_events(reading, "superseded", reason))
         else:
             by_thread[reading.thread_id].append(reading)
     for group in by_thread.values():
         outcomes.extend([Outcome(group[0])] if len(group) == 1 else _decide_thread(group, frame, settings))
     return outcomes
+
+
+def _whole_saves(readings: list[Reading]) -> dict[int, Reading]:
+    """Origin of a document -> the document of another id that begins with all of it: the longest, of equal ones the first by
+    place. Nothing in a document but the conversation itself says that two of them are one session."""
+    documents = [reading for reading in readings if reading.states and not reading.quarantine]
+    holder: dict[bytes, Reading] = {}
+    found = {}
+    for reading in sorted(documents, key=lambda reading: (-len(reading.states), reading.ref.home, reading.ref.path)):
+        later = holder.get(reading.states[-1])
+        if later is not None and later.thread_id != reading.thread_id:
+            found[reading.origin] = later
+        for state in reading.states:
+            holder.setdefault(state, later or reading)
+    return found
 
 
 def _excluded_by(reading: Reading, settings: ReadSettings) -> str | None:

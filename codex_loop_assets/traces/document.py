@@ -2,10 +2,15 @@
 [ResponseItem]}`.
 
 Documents have no lines and no times; `seq` is the item's place from 1 (the session is 0), and the whole file counts
-as read or torn.
+as read or torn. The first builds gave a session a new id with every save, so that it left several files, each of which
+begins with all that the one before held.
 """
 
 from __future__ import annotations
+
+import hashlib
+import marshal
+from typing import Any
 
 from codex_loop_assets.traces.decode import NotARecord, decode
 from codex_loop_assets.traces.lines import open_stream
@@ -23,12 +28,32 @@ def document_meta(path: str) -> dict:
         return {}
 
 
-def read_document(reader: RolloutReader, run: int, path: str, name: str) -> None:
-    """One document into the reader's batches. Raises OSError, or NotARecord when it is no complete document."""
+def read_document(reader: RolloutReader, run: int, path: str, name: str) -> tuple[bytes, ...]:
+    """One document into the reader's batches, and its `states`. Raises OSError, or NotARecord when it is no complete
+    document."""
     document = _document(path)
     if "session" not in document or "items" not in document:
         raise NotARecord("no session or no items")
-    reader.read_items(run, name, mapping(document["session"]), sequence(document["items"]))
+    items = sequence(document["items"])
+    reader.read_items(run, name, mapping(document["session"]), items)
+    return states(items)
+
+
+def states(items: list) -> tuple[bytes, ...]:
+    """A digest of the conversation after each of its items, from the first on that the model made: another document with one
+    of these as its last is an earlier save of the same session. A prompt alone may have been typed twice."""
+    digest, found, answered = hashlib.sha256(), [], False
+    for item in items:
+        # Any decoded JSON has such a form, however large its numbers or deep its lists; form 2 depends on nothing but values.
+        digest.update(marshal.dumps(item, 2))
+        answered = answered or _is_answer(item)
+        if answered:
+            found.append(digest.digest())
+    return tuple(found)
+
+
+def _is_answer(item: Any) -> bool:
+    return mapping(item).get("role") not in ("user", "system", "developer")
 
 
 def _document(path: str) -> dict:

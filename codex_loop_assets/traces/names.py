@@ -19,6 +19,11 @@ def stem(path: str) -> str:
     return name
 
 
+def is_document(path: str) -> bool:
+    """Whether a file is a session in a single JSON document, as the first Codex wrote it."""
+    return path.endswith((".json", ".json.zst"))
+
+
 def names_thread(path: str) -> bool:
     """Whether the file's name holds a thread id."""
     return _ROLLOUT.match(stem(path)) is not None

@@ -12,6 +12,7 @@ from codex_loop_assets.traces.decode import NotARecord
 from codex_loop_assets.traces.discover import SPINE, SourceRef
 from codex_loop_assets.traces.document import read_document
 from codex_loop_assets.traces.lines import DamagedFile, open_stream
+from codex_loop_assets.traces.names import is_document
 from codex_loop_assets.traces.rollout import RolloutReader
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.spine import SCHEMA_VERSION, SpineReader, segment_number
@@ -21,7 +22,7 @@ from codex_loop_assets.traces.tally import Tally
 @dataclass
 class Reading:
     """A source that has been read: its events are in the batches under `origin`. With a `quarantine` reason they do not
-    count, and every line is skipped."""
+    count, and every line is skipped. `states`: of a single document, see `document.states`."""
 
     ref: SourceRef
     origin: int
@@ -31,6 +32,7 @@ class Reading:
     meta: dict
     first_time: str | None = None
     quarantine: str | None = None
+    states: tuple[bytes, ...] = ()
 
 
 def read_source(ref: SourceRef, origin: int, batches: EventBatches, settings: ReadSettings) -> Reading:
@@ -72,10 +74,11 @@ def _read_spine(ref: SourceRef, reader: SpineReader) -> Reading:
 
 
 def _read_rollout(ref: SourceRef, reader: RolloutReader) -> Reading:
+    states: tuple[bytes, ...] = ()
     for run, file in enumerate(ref.files):
         try:
-            if file.path.endswith((".json", ".json.zst")):
-                _read_document(reader, run, f"{ref.root}/{file.path}", file.path)
+            if is_document(file.path):
+                states = _read_document(reader, run, f"{ref.root}/{file.path}", file.path)
             else:
                 reader.read(run, f"{ref.root}/{file.path}", file.path)
         except NotARecord:
@@ -91,17 +94,20 @@ def _read_rollout(ref: SourceRef, reader: RolloutReader) -> Reading:
         return _quarantined(ref, reader.origin, reader.tally, _no_meta(ref.path, "Codex rollout"))
     own = reader.meta.get("id")
     thread_id = own if type(own) is str and own else ref.thread_id
-    return Reading(ref, reader.origin, thread_id, reader.tally, reader.era, reader.meta, reader.first_time)
+    return Reading(
+        ref, reader.origin, thread_id, reader.tally, reader.era, reader.meta, reader.first_time, states=states
+    )
 
 
-def _read_document(reader: RolloutReader, run: int, path: str, name: str) -> None:
+def _read_document(reader: RolloutReader, run: int, path: str, name: str) -> tuple[bytes, ...]:
     lines = _physical_lines(path)
     try:
-        read_document(reader, run, path, name)
+        states = read_document(reader, run, path, name)
     except NotARecord:
         reader.tally.torn += lines
         raise
     reader.tally.read += lines
+    return states
 
 
 def _physical_lines(path: str) -> int:

@@ -1,6 +1,8 @@
 """Stock rollouts of every era become the same events."""
 
 import json
+import os
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -373,3 +375,49 @@ def test_lone_surrogates_nan_and_bad_bytes_do_not_lose_a_line(tmp_path):
     found = ingest(tmp_path)
     assert found.spines["lines_torn"][0] == 0
     assert found.events["text"].drop_nulls().to_list() == ["? hi", "a\ufffd"]
+
+
+def saved(home: Path, number: int, items: list[dict]) -> Path:
+    """A save of spring 2025, under an id of its own."""
+    thread = f"0195aaaa-0000-4000-8000-{number:012d}"
+    session = {"id": thread, "timestamp": f"2025-04-20T10:0{number}:00.000Z", "instructions": ""}
+    path = home / "sessions" / f"rollout-2025-04-20-{thread}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"session": session, "items": items}, indent=2))
+    os.utime(path, (number, number))
+    return path
+
+
+CONVERSATION = [said("user", "hi"), said("assistant", "hello"), said("user", "fix it"), said("assistant", "fixed")]
+
+
+def test_saves_of_one_session_under_several_ids_are_one_session(tmp_path):
+    for number, length in enumerate((2, 4, 3, 4), start=1):
+        saved(tmp_path, number, CONVERSATION[:length])
+    found = ingest(tmp_path)
+    assert found.events["thread_id"].unique().to_list() == ["0195aaaa-0000-4000-8000-000000000002"]
+    assert found.events.filter(role="user")["text"].to_list() == ["hi", "fix it"]
+    rows = found.spines.sort("path").select("status", "lines_read").rows()
+    assert [status for status, _ in rows] == ["superseded", "ingested", "superseded", "superseded"]
+    assert [bool(read) for _, read in rows] == [False, True, False, False]
+    assert all("earlier save of the session in" in reason for reason in found.spines["reason"].drop_nulls())
+
+
+def test_saves_that_arrive_one_after_the_other_end_as_saves_read_at_once(tmp_path):
+    previous = None
+    for number, length in enumerate((2, 4, 3), start=1):
+        saved(tmp_path, number, CONVERSATION[:length])
+        previous = ingest(tmp_path, previous)
+    again = ingest(tmp_path, previous)
+    at_once = ingest(tmp_path)
+    assert again.opened == []
+    assert again.spines.equals(at_once.spines) and again.events.equals(at_once.events)
+
+
+def test_sessions_that_only_begin_alike_are_two(tmp_path):
+    """The same prompt may be typed twice, and answered differently."""
+    saved(tmp_path, 1, CONVERSATION[:1])
+    saved(tmp_path, 2, CONVERSATION)
+    saved(tmp_path, 3, [*CONVERSATION[:1], said("assistant", "good morning")])
+    found = ingest(tmp_path)
+    assert found.spines["status"].to_list() == ["ingested"] * 3
