@@ -33,6 +33,17 @@ SCHEMA_VERSION = "codex_trace_spine_v1"
 SEGMENT = re.compile(r"^segment-(\d+)\.jsonl$")
 _RUN_START = re.compile(rb'"msg"\s*:\s*\{\s*"type"\s*:\s*"session_configured"')
 _PEEK = 1 << 18
+_REVIEWERS = frozenset(
+    (
+        "exec_command_begin", "exec_command_end", "terminal_interaction", "patch_apply_begin", "patch_apply_end", "turn_diff",
+        "mcp_tool_call_begin", "mcp_tool_call_end", "web_search_begin", "web_search_end", "view_image_tool_call", "plan_update",
+        "user_message", "agent_message", "agent_reasoning", "agent_reasoning_raw_content", "raw_response_item", "item_started",
+        "item_completed", "token_count",
+    )
+)  # fmt: skip
+"""What a review's turn records between its beginning and its end is the reviewer's, passed on; the reviewer is a thread with a
+spine of its own, where it counts. Its questions to the person are the parent's to answer, and stay."""
+_REVIEW_ENDS = ("exited_review_mode", "task_complete", "turn_complete", "turn_aborted")
 
 
 def segment_number(name: str) -> int | None:
@@ -66,6 +77,7 @@ class SpineReader:
         self._copied = CopiedHistory(self.settings)
         self._runs = RunNumbers(self.settings.seq_gap_memory)
         self._turn: str | None = None
+        self._reviewing: str | None = None
         self._totals: Any = None
         self._raw_totals = self._raw_context = b""
         self._raw_thread = self.thread_id.encode("utf-8", "replace")
@@ -112,7 +124,7 @@ class SpineReader:
     def _quick_line(self, head: re.Match, data: bytes, offset: int, size: int) -> bool:
         """Deal with the frequent kinds that need no decoding; false leaves the line to `_line`."""
         tag = head[6]
-        if not data.endswith(quick.ENDS) or head[1] != self._raw_thread or not self._copied.over:
+        if not data.endswith(quick.ENDS) or head[1] != self._raw_thread or not self._copied.over or self._reviewing:
             return False
         if tag is None:
             if head[4] != b"turn_context":
@@ -202,12 +214,19 @@ class SpineReader:
         msg = body.get("msg")
         kind = msg.get("type") if type(msg) is dict else None
         turn = _turn_of(string(body.get("id")))
+        if self._reviewing is not None and turn == self._reviewing and kind in _REVIEWERS:
+            return "forwarded_from_reviewer", kind, turn
         if kind == "token_count":
             return self._token_count(msg), kind, turn
         if kind == "session_configured":
-            self.configured = True
+            # A new process counts its turns from 0 again, and a review that was cut off is over.
+            self.configured, self._reviewing = True, None
         elif kind == "task_started" or kind == "turn_started":
             self._turn = turn
+        elif kind == "entered_review_mode":
+            self._reviewing = turn
+        elif self._reviewing is not None and kind in _REVIEW_ENDS:
+            self._reviewing = None
         return self._normaliser.event(msg), kind, turn
 
     def _token_count(self, msg: dict) -> Content | str:

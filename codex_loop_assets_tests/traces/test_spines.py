@@ -288,3 +288,25 @@ def test_a_fork_s_spine_that_holds_its_parents_records_counts_only_its_own(tmp_p
     found = ingest(tmp_path)
     assert found.events.filter(kind="user_turn")["text"].to_list() == ["the fork's request"]
     assert json.loads(found.spines["skipped"].item())["copied_history"] == own - 1
+
+
+def test_what_a_reviewer_does_counts_in_its_own_thread_and_not_again_in_its_parents(tmp_path):
+    """Codex passes a reviewer's events on to its parent's spine, under the parent's turn."""
+    parent = Spine().meta().prompt("7", "change it").done("7")
+    parent.submit("8", "review", review_request={"target": {"type": "uncommittedChanges"}})
+    parent.event("8", "task_started").event("8", "entered_review_mode", target={"type": "uncommittedChanges"})
+    before = len(parent.records)
+    parent.shell("8", "call_review", "pytest -q", 1, "1 failed").event("8", "agent_message", message="it fails")
+    parent.event("8", "exec_approval_request", call_id="8", turn_id="8", command=["ls"])
+    passed_on = len(parent.records) - before - 1
+    parent.event("8", "exited_review_mode", review_output=None).done("8", "One finding.")
+    parent.prompt("9", "fix it").shell("9", "call_own", "pytest -q", 1, "1 failed").done("9")
+    parent.write(tmp_path)
+    child = Spine(OTHER).meta(source={"subagent": "review"}).prompt("0", "look", kind="user_input")
+    child.shell("0", "call_review", "pytest -q", 1, "1 failed").done("0", "it fails").write(tmp_path)
+    found = ingest(tmp_path)
+    ends = found.events.filter(kind="exec_command_end").sort("call_id").select("thread_id", "call_id").rows()
+    assert ends == [(THREAD, "call_own"), (OTHER, "call_review")]
+    assert found.events.filter(kind="exec_approval_request").height == 1
+    skipped = {row["thread_id"]: json.loads(row["skipped"]) for row in found.spines.to_dicts()}
+    assert skipped[THREAD]["forwarded_from_reviewer"] == passed_on and "forwarded_from_reviewer" not in skipped[OTHER]
