@@ -488,7 +488,7 @@ CLUSTER_MEMBERS = Table(
         _required("type", pl.String, "friction or delight."),
         _required("arrived", pl.Date, "Day whose run took the signal in."),
         _required("signal_day", pl.Date, "Partition day of the signal."),
-        Column("via", pl.String, "birth, fit or radius: how it joined; withdrawn: the signal no longer exists."),
+        Column("via", pl.String, "birth, branch, fit or radius: how it joined; withdrawn: the signal no longer exists."),
         Column("similarity", pl.Float64, "Cosine to the cluster's centre."),
     ),
 )
@@ -506,7 +506,9 @@ CLUSTER_EVENTS = Table(
             "other_id", pl.String, "Heir of a merge, parent of a split, nearest cluster of a branch; '' otherwise."
         ),
         _required(
-            "overlap", pl.Float64, "Share of members shared with the other; of a branch the cosine of the centres."
+            "overlap",
+            pl.Float64,
+            "Share of members shared with the other (0: a split into new signals only); of a branch the centres' cosine.",
         ),
         _required("size", pl.Int32, "Members at the event."),
     ),

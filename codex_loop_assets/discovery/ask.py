@@ -12,18 +12,31 @@ import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+
+from codex_loop_assets.signals.judges.llm.exchange import Tokens
+from codex_loop_assets.signals.judges.llm.prices import UnknownPrice
+from codex_loop_assets.signals.judges.llm.purse import Purse, Reserved
+
+if TYPE_CHECKING:
+    from openai.types.responses import ResponseUsage
 
 Form = TypeVar("Form", bound=BaseModel)
 
 
 class Asker:
     """Questions to one model at OPENAI_BASE_URL. `settings`: the `model` table of the `discovery` section; `answers`:
-    the directory that keeps what was bought."""
+    the directory that keeps what was bought; `purse` pays, within the day's budget (without one nobody keeps account)."""
 
-    def __init__(self, settings: Mapping[str, Any], answers: Path, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        answers: Path,
+        environment: Mapping[str, str] = os.environ,
+        purse: Purse | None = None,
+    ) -> None:
         from openai import OpenAI
 
         self.name: str = settings["name"]
@@ -32,6 +45,7 @@ class Asker:
         self.failures: list[str] = []
         self._settings = settings
         self._answers = answers
+        self._purse = purse
         self._client = OpenAI(
             api_key=environment["OPENAI_API_KEY"],
             base_url=environment.get("OPENAI_BASE_URL") or None,
@@ -59,9 +73,32 @@ class Asker:
         return answer
 
     def _bought(self, prompt: str, instructions: str, question: str, form: type[Form]) -> Form | None:
-        from openai import OpenAIError
-
+        """The answer, paid for from the purse; None (and a failure noted) where it is not to be had."""
+        reserved = None
+        if self._purse is not None:
+            form_text = json.dumps(form.model_json_schema())
+            body = {
+                "model": self.name,
+                "instructions": instructions,
+                "input": question + form_text,
+                "max_output_tokens": self._settings["max_output_tokens"],
+            }
+            try:
+                reserved = self._purse.reserve(body, tries=1 + self._settings["max_retries"])
+            except UnknownPrice as error:
+                self.failures.append(f"{prompt}: {error}")
+                return None
+            if reserved is None:
+                self.failures.append(f"{prompt}: the day's budget for models is used up")
+                return None
         self.calls += 1
+        return self._sent(prompt, instructions, question, form, reserved)
+
+    def _sent(
+        self, prompt: str, instructions: str, question: str, form: type[Form], reserved: Reserved | None
+    ) -> Form | None:
+        from openai import APIStatusError, OpenAIError
+
         effort = self._settings["reasoning_effort"]
         try:
             response = self._client.responses.parse(
@@ -75,13 +112,29 @@ class Asker:
             )
         except (OpenAIError, ValidationError) as error:
             self.failures.append(f"{prompt}: {type(error).__name__}: {error}")
+            if self._purse is not None and reserved is not None:
+                if isinstance(error, APIStatusError):
+                    self._purse.give_back(reserved)
+                else:
+                    self._purse.pay(reserved, None)
             return None
-        self.tokens += response.usage.total_tokens if response.usage else 0
+        usage = response.usage
+        self.tokens += usage.total_tokens if usage else 0
+        if self._purse is not None and reserved is not None:
+            self._purse.pay(reserved, _tokens(usage) if usage else None)
         if response.output_parsed is None:
             self.failures.append(f"{prompt}: no answer in the form asked for")
         return response.output_parsed
 
 
-def open_asker(settings: Mapping[str, Any], answers: Path, environment: Mapping[str, str] = os.environ) -> Asker | None:
+def _tokens(usage: ResponseUsage) -> Tokens:
+    cached = usage.input_tokens_details.cached_tokens if usage.input_tokens_details else 0
+    return Tokens(input=usage.input_tokens, cached=cached or 0, output=usage.output_tokens)
+
+
+def open_asker(
+    settings: Mapping[str, Any], answers: Path, environment: Mapping[str, str] = os.environ, purse: Purse | None = None
+) -> Asker | None:
     """An asker when there is a key and models are wanted, else None. `settings`: the `model` table."""
-    return Asker(settings, answers, environment) if settings["enabled"] and environment.get("OPENAI_API_KEY") else None
+    wanted = settings["enabled"] and environment.get("OPENAI_API_KEY")
+    return Asker(settings, answers, environment, purse) if wanted else None

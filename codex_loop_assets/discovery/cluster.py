@@ -26,7 +26,7 @@ import polars as pl
 
 from codex_loop_assets.discovery import identity
 from codex_loop_assets.discovery.geometry import codes_of
-from codex_loop_assets.discovery.kinship import with_branches
+from codex_loop_assets.discovery.kinship import with_branches, with_partings
 from codex_loop_assets.discovery.profile import Sources, profile
 from codex_loop_assets.discovery.state import WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
 from codex_loop_assets.discovery.vectors import Vectors
@@ -78,8 +78,7 @@ def advance(
         return ClusterState(day, recorded.clusters, recorded.members, recorded.events, messages=(message,))
     present = signals.filter(vectors.known(signals["signal_id"]))
     members = _with_arrivals(previous.members, arrivals(day, present, previous, newest), signals, day)
-    known = frozenset(previous.clusters["cluster_id"])
-    steps = [_step(type_, members, day, vectors, known, settings["clusters"]) for type_ in TYPES]
+    steps = [_step(type_, members, day, vectors, previous.clusters, settings["clusters"]) for type_ in TYPES]
     members = pl.concat([step.members for step in steps])
     events = [event for step in steps for event in step.events]
     sources = Sources(signals, sessions, vectors, embedding_model)
@@ -121,7 +120,7 @@ def _step(
     members: pl.DataFrame,
     day: date,
     vectors: Vectors,
-    known: frozenset[str],
+    previous: pl.DataFrame,
     settings: Mapping[str, Any],
 ) -> _Step:
     """Let one type's arrivals in. A day on which nothing of the type arrived leaves its clusters as they are."""
@@ -132,7 +131,7 @@ def _step(
     if not (present["arrived"] == day).any():
         return _Step(members, [], None)
     placed = present.filter(vectors.known(present["signal_id"]))
-    outcome, events = _placed(type_, placed, day, vectors, known, settings)
+    outcome, events = _placed(type_, placed, day, vectors, previous, settings)
     moves = sorted(outcome.via)
     changed = placed.select("signal_id")[moves].with_columns(
         pl.Series("new_cluster", [outcome.clusters[point] for point in moves], pl.String),
@@ -152,7 +151,7 @@ def _placed(
     members: pl.DataFrame,
     day: date,
     vectors: Vectors,
-    known: frozenset[str],
+    previous: pl.DataFrame,
     settings: Mapping[str, Any],
 ) -> tuple[identity.Outcome, list[identity.Event]]:
     """Fit the day's points and carry identity over; then points outside the fit join a cluster near enough."""
@@ -163,6 +162,7 @@ def _placed(
     clusters = members["cluster_id"].to_list()
     arrived = members["arrived"].cast(pl.Int32).to_numpy() + date(1970, 1, 1).toordinal()
     matrix = vectors.take(members["signal_id"])
+    known = frozenset(previous["cluster_id"])
     fitted = fit_points(ids, matrix, codes_of(members["cluster_id"])[0], arrived, day, settings)
     if is_commit_day(day, members, settings):
         outcome = identity.commit(ids, type_, clusters, fitted, settings, known)
@@ -170,6 +170,7 @@ def _placed(
         size = minimum_size(min(len(ids), settings["fit_cap"]), settings)
         outcome = identity.join(ids, type_, clusters, fitted, size, known)
     events = with_branches(outcome, clusters, matrix, settings)
+    events = with_partings(events, outcome, members, previous, day, settings["parting_days"])
     _join_by_radius(outcome, matrix, fitted, settings)
     return outcome, events
 

@@ -1,19 +1,21 @@
 """Whom a new cluster stems from although they share no member: a birth beside a living cluster is a branch of it.
 
 When a trouble changes its shape, its new signals never were in the old cluster, so no split can be seen; but they are
-nearer to it than to anything else. What does not belong here: clusters that part or join by their members (identity).
+nearer to it than to anything else. When it has more than one such child in a short time, it has split. What does not belong here: clusters that part or join by their members (identity).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from codex_loop_assets.discovery.geometry import centres, codes_of
 from codex_loop_assets.discovery.identity import Event, Outcome
+from codex_loop_assets.discovery.state import LIVE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,5 +44,43 @@ def with_branches(
             nearest = int(cosines.argmax())
             if cosines[nearest] >= settings["kin_similarity"]:
                 event = replace(event, kind=BRANCH, other_id=old[nearest], overlap=float(cosines[nearest]))
+                outcome.via |= dict.fromkeys(founders, BRANCH)
         events.append(event)
     return events
+
+
+def with_partings(
+    events: Sequence[Event], outcome: Outcome, members: pl.DataFrame, previous: pl.DataFrame, day: date, days: int
+) -> list[Event]:
+    """The events, in which branches of one cluster that come within `days` of another child of it are splits.
+
+    One cluster beside a living one may be a neighbour; two are what it has parted into. The earlier of them gets its
+    event today, for its own day stays as it was recorded. `members`: the day's rows of `cluster_members`, a point of
+    `outcome` each, as they were before it; `previous`: the rows of `clusters`.
+    """
+    parted = [event.other_id for event in events if event.kind in (BRANCH, "split")]
+    earlier = _young_branches(members, previous, day - timedelta(days=days))
+    siblings = [(child, parent) for child, parent in earlier.items() if parent in parted]
+    twice = {parent for parent in parted if parted.count(parent) > 1} | {parent for _, parent in siblings}
+    result = []
+    for event in events:
+        if event.kind == BRANCH and event.other_id in twice:
+            event = replace(event, kind="split", overlap=0.0)
+            outcome.via |= {
+                point: "birth"
+                for point, via in outcome.via.items()
+                if via == BRANCH and outcome.clusters[point] == event.cluster_id
+            }
+        result.append(event)
+    for child, parent in sorted(siblings):
+        points = (members["cluster_id"] == child).fill_null(value=False).arg_true().to_list()
+        result.append(Event("split", child, parent, 0.0, len(points)))
+        outcome.via |= {point: "birth" for point in points if members["via"][point] == BRANCH}
+    return result
+
+
+def _young_branches(members: pl.DataFrame, previous: pl.DataFrame, since: date) -> dict[str, str]:
+    """Living clusters born since then as branches -> the cluster that they are a branch of."""
+    branches = members.filter(pl.col("via") == BRANCH)["cluster_id"].unique()
+    young = previous.filter(pl.col("status") == LIVE, pl.col("born") >= since, pl.col("cluster_id").is_in(branches))
+    return dict(young.select("cluster_id", pl.col("parent_ids").list.first()).iter_rows())

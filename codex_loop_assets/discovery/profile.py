@@ -75,6 +75,7 @@ def profile(
             continue
         space = Space(placed, sources.vectors, live, settings["profile"]["outsiders_per_cluster"])
         everyone = facts.filter(pl.col("type") == type_)
+        totals = facet_totals(everyone, settings["profile"])
         for (cluster_id,), own in (
             everyone.drop_nulls("cluster_id")
             .sort("cluster_id", "signal_id")
@@ -82,7 +83,7 @@ def profile(
         ):
             row = _counts(cluster_id, own, day, known.get(cluster_id), events, settings["profile"])
             row |= _examples(cluster_id, own, space, settings["profile"])
-            row["facets"] = json.dumps(facets(own, everyone, settings["profile"]), ensure_ascii=False)
+            row["facets"] = json.dumps(facets(own, totals, settings["profile"]), ensure_ascii=False)
             rows.append(row | {"embedding_model": sources.embedding_model})
         centroids |= space.centroids()
         similarity.append(space.similarity())
@@ -100,19 +101,24 @@ def trend(days: pl.Series, newest: date, length: int) -> list[int]:
     return [int(counts.get(newest - timedelta(days=back), 0)) for back in range(length - 1, -1, -1)]
 
 
-def facets(own: pl.DataFrame, everyone: pl.DataFrame, settings: Mapping[str, Any]) -> list[dict]:
-    """What is commoner among the members than among the rest of their type, most telling first.
+def facet_totals(everyone: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """Facet -> value -> rows of the type with it: counted once a day, not once for each cluster."""
+    return {facet: dict(everyone[facet].drop_nulls().value_counts().iter_rows()) for facet in settings["facets"]}
+
+
+def facets(own: pl.DataFrame, totals: Mapping[str, Mapping[str, int]], settings: Mapping[str, Any]) -> list[dict]:
+    """What is commoner among the members than among the rest of their type (`totals`: facet_totals of the whole type),
+    most telling first.
 
     Each: facet, value, count of members with it, its share of them, its share of the rest. Shares count only rows in
     which the facet is known. Small counts are pulled towards equality, so that one of one is not called telling.
     """
     found = []
     for facet in settings["facets"]:
-        inside, outside = own[facet].drop_nulls(), everyone[facet].drop_nulls()
-        others = len(outside) - len(inside)
+        inside, total = own[facet].drop_nulls(), totals[facet]
+        others = sum(total.values()) - len(inside)
         if not others:
             continue
-        total = dict(outside.value_counts().iter_rows())
         counts = inside.value_counts().sort("count", facet, descending=[True, False]).head(settings["facet_values"])
         for value, count in counts.iter_rows():
             elsewhere = total[value] - count

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from codex_loop_assets.discovery.embed import WordLlamaEmbedder
 from codex_loop_assets.discovery.fit import fit_points
 from codex_loop_assets.discovery.state import ClusterState
 from codex_loop_assets.settings import section
-from codex_loop_assets_tests.bench.fixture_themes import FixtureThemes
+from codex_loop_assets_tests.bench.fixture_themes import FixtureThemes, unexplained_moves
 from codex_loop_assets_tests.discovery.stream import START, Stream, Theme, stream
 
 SETTINGS = section("discovery")
@@ -179,29 +180,15 @@ def embedding_speed() -> None:
 def fixture_themes() -> None:
     """The planted themes of the fixtures, found day by day without a key."""
     themes = FixtureThemes.read()
-    state, churn = None, []
-    for number in range(42):
-        before, state = state, themes.step(state, START + timedelta(number))
-        if number > 10:
-            churn.append(_unexplained_moves(before, state))
-    clusters = dict(state.members.select("signal_id", "cluster_id").iter_rows())
-    final = [(theme, clusters.get(key) or key) for key, theme in themes.final.items()]
-    score = adjusted_rand_score([theme for theme, _ in final], [cluster for _, cluster in final])
-    print(f"themes of the fixtures: ARI {score:.3f} on {len(final)} signals (bar 0.7)")
+    states = list(themes.walk())
+    final = themes.found(states[-1])
+    churn = [unexplained_moves(*pair) for pair in pairwise(states[10:])]
+    print(f"themes of the fixtures: ARI {themes.score(states[-1]):.3f} on {len(final)} signals (bar 0.7)")
     print(f"members whose id changes per day after day 10, beside merges and splits: {np.mean(churn):.2%} (bar 3 %)")
+    names = dict(states[-1].clusters.select("cluster_id", "label").iter_rows())
     for theme in sorted(set(themes.final.values())):
         held = pl.Series([cluster for name, cluster in final if name == theme]).value_counts(sort=True)
-        label = state.clusters.filter(pl.col("cluster_id") == held.row(0)[0])["label"]
-        print(f"  {theme}: {held.row(0)[1]} of {held['count'].sum()} in “{label[0] if len(label) else 'none'}”")
-
-
-def _unexplained_moves(before: ClusterState, after: ClusterState) -> float:
-    """Share of members with another cluster than the day before that no merge or split of the day explains."""
-    ended = after.events.filter(pl.col("kind") == "merge")["cluster_id"]
-    parted = after.events.filter(pl.col("kind") == "split")["other_id"]
-    both = before.members.drop_nulls("cluster_id").join(after.members, on="signal_id")
-    moved = both.filter(pl.col("cluster_id") != pl.col("cluster_id_right").fill_null(""))
-    return moved.filter(~pl.col("cluster_id").is_in([*ended, *parted])).height / both.height
+        print(f"  {theme}: {held.row(0)[1]} of {held['count'].sum()} in “{names.get(held.row(0)[0], 'none')}”")
 
 
 MEASUREMENTS: dict[str, Callable[[], None]] = {

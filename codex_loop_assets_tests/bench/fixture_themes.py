@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from sklearn.metrics import adjusted_rand_score
 
 from codex_loop_assets import canon
 from codex_loop_assets.discovery.cluster import advance
@@ -51,6 +53,23 @@ class FixtureThemes:
         vectors = dict(zip(texts, embedder.embed(list(texts.values())), strict=True))
         return cls(signals, sessions, vectors, _final_themes(signals), space_of(embedder))
 
+    def walk(self) -> Iterator[ClusterState]:
+        """The state of each day, from the first to the last with signals."""
+        state = None
+        for number in range((self.signals["dt"].max() - self.signals["dt"].min()).days + 1):
+            state = self.step(state, self.signals["dt"].min() + timedelta(days=number))
+            yield state
+
+    def found(self, state: ClusterState) -> list[tuple[str, str]]:
+        """The theme of each planted signal and the cluster that it is in; one in none is alone."""
+        clusters = dict(state.members.select("signal_id", "cluster_id").iter_rows())
+        return [(theme, clusters.get(key) or key) for key, theme in self.final.items()]
+
+    def score(self, state: ClusterState) -> float:
+        """Adjusted Rand index of the state's clusters against the planted themes."""
+        pairs = self.found(state)
+        return adjusted_rand_score([theme for theme, _ in pairs], [cluster for _, cluster in pairs])
+
     def step(self, state: ClusterState | None, day: date) -> ClusterState:
         """The state of one more day."""
         settings = section("discovery")
@@ -64,6 +83,15 @@ class FixtureThemes:
             newest=state,
             sessions=self.sessions,
         )
+
+
+def unexplained_moves(before: ClusterState, after: ClusterState) -> float:
+    """Share of members with another cluster than the day before that no merge or split of the day explains."""
+    ended = after.events.filter(pl.col("kind") == "merge")["cluster_id"]
+    parted = after.events.filter(pl.col("kind") == "split")["other_id"]
+    both = before.members.drop_nulls("cluster_id").join(after.members, on="signal_id")
+    moved = both.filter(pl.col("cluster_id") != pl.col("cluster_id_right").fill_null(""))
+    return moved.filter(~pl.col("cluster_id").is_in([*ended, *parted])).height / both.height
 
 
 def _detected() -> tuple[pl.DataFrame, pl.DataFrame]:

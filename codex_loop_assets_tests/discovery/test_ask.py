@@ -10,6 +10,9 @@ from codex_loop_assets.discovery.draft import TemplateDrafter
 from codex_loop_assets.discovery.draft_llm import ModelDrafter
 from codex_loop_assets.discovery.label_llm import ModelLabeller
 from codex_loop_assets.settings import section
+from codex_loop_assets.signals.judges.llm.governor import Governor
+from codex_loop_assets.signals.judges.llm.prices import Prices
+from codex_loop_assets.signals.judges.llm.purse import Purse
 from codex_loop_assets_tests.openai_server import Fault, OpenAiServer
 
 SETTINGS = section("discovery")
@@ -50,6 +53,36 @@ def labelled(asker: Asker) -> dict:
     row = dict(ROW)
     ModelLabeller(asker, SETTINGS["labels"]).label([row], [row], FACTS)
     return row
+
+
+def purse(tmp_path, budget: float) -> tuple[Purse, Governor]:
+    governor = Governor(tmp_path / "spending.jsonl", budget, purpose="labels")
+    return Purse(governor, Prices(section("prices"))), governor
+
+
+def test_a_label_is_paid_for_from_the_judges_ledger_and_budget(tmp_path):
+    money, governor = purse(tmp_path, 5.0)
+    with OpenAiServer(lambda body: {"label": "Frozen lockfile"}) as server:
+        labelled(Asker(MODEL, tmp_path, server.environment, money))
+    spent = Governor(tmp_path / "spending.jsonl", 5.0).by_purpose()
+    assert spent.keys() == {"labels"} and 0 < spent["labels"] < 0.01
+    assert governor.left() == pytest.approx(5.0 - spent["labels"])
+
+
+def test_a_label_that_does_not_fit_into_the_budget_is_not_asked_for(tmp_path):
+    money, _ = purse(tmp_path, 0.0)
+    with OpenAiServer(lambda body: {"label": "Frozen lockfile"}) as server:
+        asker = Asker(MODEL, tmp_path, server.environment, money)
+        assert labelled(asker)["label"] != "Frozen lockfile"
+    assert asker.calls == 0 and "budget" in asker.failures[0]
+
+
+def test_a_question_that_the_provider_refused_costs_nothing(tmp_path):
+    money, governor = purse(tmp_path, 5.0)
+    with OpenAiServer(lambda body: {"label": "x"}) as server:
+        server.faults.add(Fault("status", status=500))
+        labelled(Asker(MODEL, tmp_path, server.environment, money))
+    assert governor.spent() == 0.0
 
 
 def test_a_label_is_asked_for_once(tmp_path):
