@@ -86,22 +86,29 @@ def setup_commands(calls: Iterable[Mapping[str, Any]], tree: Tree, settings: Map
             found.append(line)
     if not found:
         found = [
-            line
+            asked
             for name, line in settings["setup"]["from_manifest"].items()
-            if name in tree and _asks_for_something(name, tree[name].data)
+            if name in tree and (asked := _asked_for(name, line, tree[name].data, settings["setup"]["extras"]))
         ]
     return tuple(dict.fromkeys(found))
 
 
-def _asks_for_something(manifest: str, data: bytes) -> bool:
-    """Whether a manifest names anything to install; a pyproject.toml may hold settings of tools only."""
+def _asked_for(manifest: str, line: str, data: bytes, extras: Iterable[str]) -> str | None:
+    """The line that installs what a manifest names; None where it names nothing (a pyproject.toml may hold settings of tools only).
+    The extras that a pyproject.toml has for its tests are installed too: without its plugins a test runner may not even start."""
     if manifest != "pyproject.toml":
-        return bool(data.strip())
+        return line if data.strip() else None
     try:
         project = tomllib.loads(data.decode("utf-8")).get("project")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return False
-    return isinstance(project, dict) and bool(project.get("dependencies"))
+        return None
+    if not isinstance(project, dict):
+        return None
+    optional = project.get("optional-dependencies")
+    wanted = [name for name in extras if isinstance(optional, dict) and optional.get(name)]
+    if wanted:
+        return f"{line[:-1]}'.[{','.join(wanted)}]'" if line.endswith(" .") else line
+    return line if project.get("dependencies") else None
 
 
 def _setup_line(command: str, settings: Mapping[str, Any]) -> str | None:

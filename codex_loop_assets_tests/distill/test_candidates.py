@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from codex_loop_assets.distill.distil import distil_cluster
+from codex_loop_assets.distill.environment import setup_commands
 from codex_loop_assets.distill.repository import find
 from codex_loop_assets.distill.start import clone_url
+from codex_loop_assets.distill.tree import Entry
 from codex_loop_assets.settings import section
 from codex_loop_assets.traces.records import without_credentials
 from codex_loop_assets_tests.distill.worlds import (
@@ -208,6 +210,27 @@ def test_what_an_earlier_session_left_uncommitted_is_replayed_where_it_is_missin
     session.patch({"calc.py": (CALC + "\nX = 3\n", CALC_FIXED + "\nX = 4\n")}).run(TEST, 0)
     (row,) = distil(tmp_path / "home", earlier, session, of=[session], repositories={URL: tmp_path / "calc"})
     assert workspace(tmp_path / "home", row)["calc.py"] == CALC + "\nX = 3\n"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "line"),
+    [
+        ('[project]\ndependencies = ["click"]', "pip install -e ."),
+        ('[project]\ndependencies = ["click"]\n[project.optional-dependencies]\ndocs = ["x"]', "pip install -e ."),
+        (
+            '[project]\n[project.optional-dependencies]\ndev = ["pytest-cov"]\ntest = ["y"]',
+            "pip install -e '.[test,dev]'",
+        ),
+        ('[project]\n[project.optional-dependencies]\n"dev\'; touch x" = ["y"]', None),
+        ('[project]\noptional-dependencies = ["dev"]', None),
+        ("[tool.ruff]\nline-length = 100", None),
+        ("project = 1", None),
+    ],
+)
+def test_a_pyproject_is_installed_with_what_its_tests_need_and_nothing_else(manifest, line):
+    tree = {"pyproject.toml": Entry(manifest.encode())}
+    found = setup_commands([], tree, section("distill")["environment"])
+    assert found == ((line,) if line else ())
 
 
 @pytest.mark.parametrize(
