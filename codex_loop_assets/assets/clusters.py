@@ -12,6 +12,7 @@ from codex_loop_assets.discovery.embed import open_embedder, space_of
 from codex_loop_assets.discovery.label_llm import ModelLabeller
 from codex_loop_assets.discovery.state import ClusterState
 from codex_loop_assets.resources.homes import Home, HomeResource
+from codex_loop_assets.resources.judges import open_purse
 from codex_loop_assets.resources.lake import Lake
 from codex_loop_assets.resources.vectors import CENTROIDS, SIGNALS, VectorStore
 
@@ -56,7 +57,7 @@ def advanced(home: Home, day: str) -> ClusterState:
     lake, settings = home.lake, home.section("discovery")
     space = space_of(open_embedder(settings["embedding"]))
     vectors = VectorStore(home.vectors_path)
-    asker = open_asker(settings["model"], home.cache / "cluster_labels")
+    asker = open_asker(settings["model"], home.cache / "cluster_labels", purse=open_purse(home, "labels"))
     days = lake.keys("clusters")
     earlier = [known for known in days if known < day]
     state = advance(

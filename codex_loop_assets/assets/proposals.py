@@ -13,6 +13,7 @@ from codex_loop_assets.discovery.governance import read_decisions
 from codex_loop_assets.discovery.propose import propose
 from codex_loop_assets.discovery.text import opening_requests
 from codex_loop_assets.resources.homes import HomeResource
+from codex_loop_assets.resources.judges import open_purse
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets.resources.vectors import SIGNALS, VectorStore
 
@@ -33,7 +34,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
     lake, settings = codex.lake, codex.section("discovery")
     vectors = VectorStore(codex.vectors_path).vectors(SIGNALS, space_of(open_embedder(settings["embedding"])))
     categories = {name: category.model_dump() for name, category in current_schema(codex).categories.items()}
-    asker = open_asker(settings["model"], codex.cache / "category_drafts")
+    asker = open_asker(settings["model"], codex.cache / "category_drafts", purse=open_purse(codex, "proposals"))
     drafter = ModelDrafter(asker, TemplateDrafter(settings["proposals"])) if asker else None
     for day in sorted(context.partition_keys):
         said = lake.read("turns", [known for known in lake.keys("turns") if known <= day])

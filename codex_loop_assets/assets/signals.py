@@ -85,7 +85,7 @@ def semantic_signals(context: dg.AssetExecutionContext, config: DetectionConfig,
             day,
             coverage,
             statuses=dict(coverage.group_by("status").len().sort("status").iter_rows()),
-            **cost_summary(coverage, found),
+            **cost_summary(coverage),
         )
 
 

@@ -11,6 +11,7 @@ from codex_loop_assets.loop.tickets import NEEDED, build
 from codex_loop_assets.resources import ticket_history
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import HomeResource
+from codex_loop_assets.resources.judges import open_purse
 from codex_loop_assets.resources.registry import fingerprint_of
 
 
@@ -31,7 +32,9 @@ def tickets(context: dg.AssetExecutionContext, config: TicketConfig, home: HomeR
     codex = home.home
     lake, log_path, today = codex.lake, ticket_history.path(codex), clock.now().date()
     frames = {table: lake.read(table) for table in NEEDED}
-    asker = open_asker(codex.section("discovery")["model"], codex.cache / "ticket_advice")
+    asker = open_asker(
+        codex.section("discovery")["model"], codex.cache / "ticket_advice", purse=open_purse(codex, "advice")
+    )
     for cluster_id in context.partition_keys:
         with lake.locked("ticket_log"):
             ticket = build(

@@ -49,7 +49,7 @@ class Model:
         `llm_judge` and `prices`."""
         self._settings = settings
         self._cache = AnswerCache(directory / "answers")
-        governor = Governor(directory / "spending.jsonl", judge["daily_budget_usd"])
+        governor = Governor(directory / "spending.jsonl", judge["daily_budget_usd"], purpose="tasks")
         books = _Books(self._cache, governor, Prices(prices), lambda: datetime.now(UTC))
         self._way = Synchronous(client, books, judge)
         self.name: str = settings["model"]

@@ -25,7 +25,8 @@ class ReportInputs:
     """`frames` maps table names to rows (any set of days that holds the ones shown; a missing table counts as empty).
 
     `exposure` has a row (thread_id, category) for each category that a session could show at all; `types` says which
-    categories are friction and which delight. `ticket_texts` maps ticket ids to their Markdown. `read_parts` gives the
+    categories are friction and which delight. `ticket_texts` maps ticket ids to their Markdown. `ledger` has the dollars
+    that the ledger of model calls holds, by what they were for. `read_parts` gives the
     sessions, turns and tool_calls a day at a time, since all of them together need not fit into memory; without it they
     are taken from `frames`.
     """
@@ -36,6 +37,8 @@ class ReportInputs:
     ticket_texts: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping = field(default_factory=lambda: section("report"))
     alerts: Sequence[Alert] = ()
+    local_categories: Mapping = field(default_factory=lambda: section("local_categories"))
+    ledger: Mapping[str, float] = field(default_factory=dict)
     read_parts: Callable[[], Iterator[Mapping[str, pl.DataFrame]]] | None = None
 
     def parts(self) -> Iterator[Mapping[str, pl.DataFrame]]:

@@ -75,6 +75,7 @@ def day_values(inputs: ReportInputs, day: date) -> dict[str, Any]:
         "open_proposals": sum(proposal["status"] == "open" for proposal in proposals),
         "ledger": sections.coverage(spines),
         "judged": sections.judging(judged),
+        "left_out": sections.left_out(judged),
         "funnel": sections.funnel(inputs),
         "spending": sections.spending(judged, trials),
         "scorecard": sections.scorecard(inputs),

@@ -7,6 +7,7 @@ What belongs here: numbers and short texts per part. What does not: HTML (`templ
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date
 
 import polars as pl
@@ -14,6 +15,7 @@ import polars as pl
 from codex_loop_assets.loop import charts
 from codex_loop_assets.loop.excerpt import excerpt
 from codex_loop_assets.loop.inputs import ReportInputs
+from codex_loop_assets.signals.judges.costs import cost_summary
 
 OPEN_TICKETS = ["new", "escalating", "fixing", "regressed"]
 
@@ -150,6 +152,15 @@ def judging(coverage_rows: pl.DataFrame) -> list[dict]:
     return grouped.sort("detector", "status").to_dicts()
 
 
+def left_out(coverage_rows: pl.DataFrame) -> list[tuple[str, int]]:
+    """Categories that the judge of a session did not look for, with the number of those sessions: unknown there."""
+    judged = coverage_rows.filter(pl.col("status") == "judged").select(
+        "thread_id", pl.col("left_out").alias("category")
+    )
+    counts = judged.explode("category").drop_nulls("category").group_by("category").len().sort("category")
+    return [(name, count) for name, count in counts.iter_rows()]
+
+
 def clusters(inputs: ReportInputs, day: date) -> list[dict]:
     """Live clusters as of the day, largest first, each with its trend, exemplars and ticket."""
     state = inputs.state_on("clusters", day).filter(pl.col("status") == "live")
@@ -263,18 +274,50 @@ def funnel(inputs: ReportInputs) -> dict:
 
 
 def scorecard(inputs: ReportInputs) -> list[dict]:
-    """Detectors on labelled data, exact matches over all languages; `overall` marks the rows over all categories."""
+    """Detectors on labelled data, exact matches over all languages; `overall` marks the rows over all categories, and
+    `moved` says how precision, recall and F1 changed since the detector's version before (None: there was none)."""
     rows = inputs.table("scorecard").filter((pl.col("language") == "all") & (pl.col("matching") == "exact"))
     shown = rows.sort("truth", "category", "detector").to_dicts()
-    return [row | {"overall": row["category"].startswith("any_")} for row in shown]
+    return [row | {"overall": row["category"].startswith("any_"), "moved": _moved(row)} for row in shown]
+
+
+def _moved(row: Mapping) -> dict | None:
+    if row["version_before"] is None:
+        return None
+    changes = {
+        name: row[name] - row[f"{name}_before"]
+        for name in ("precision", "recall", "f1")
+        if row[name] is not None and row[f"{name}_before"] is not None
+    }
+    return {"before": row["version_before"], "now": row["detector_version"], "worse": row["worse"], "changes": changes}
+
+
+def reliability(inputs: ReportInputs) -> dict[str, list[dict]]:
+    """What detectors say of severity and confidence beside what readers say."""
+    rows = inputs.table("reliability").sort("truth", "detector", "predicted").to_dicts()
+    return {measure: [row for row in rows if row["measure"] == measure] for measure in ("severity", "confidence")}
+
+
+def local_categories(inputs: ReportInputs) -> list[dict]:
+    """Who looks for each semantic category without a key, and the published figures that say so; what nobody looks for
+    comes first."""
+    rows = [{"category": name, **row} for name, row in inputs.local_categories["categories"].items()]
+    return sorted(rows, key=lambda row: (row["by"] != "none", row["category"]))
 
 
 def spending(coverage_rows: pl.DataFrame, eval_runs: pl.DataFrame) -> dict:
-    """What was paid: judging and evaluation. A trial without a recorded cost is counted, not taken as free."""
-    judged = float(coverage_rows["cost_usd"].fill_null(0).sum())
+    """What was paid: judging and evaluation. A trial without a recorded cost is counted, not taken as free. With it what
+    judging costs per 1,000 sessions and per confirmed signal (None where no model was asked), and the share of rejected
+    citations."""
+    summary = cost_summary(coverage_rows)
+    judged = summary["cost_usd"] or 0.0
     evaluated = float(eval_runs["cost_usd"].fill_null(0).sum())
     return {
         "judging": judged,
+        "asked": summary["cost_usd"] is not None,
+        "per_1000_sessions": summary["usd_per_1000_sessions"],
+        "per_signal": summary["usd_per_signal"],
+        "rejected_share": summary["rejected_citations"],
         "evaluation": evaluated,
         "total": judged + evaluated,
         "trials": eval_runs.height,

@@ -88,7 +88,7 @@ def _pages(inputs: ReportInputs, paths: Mapping[str, str]) -> Iterator[_Page]:
                 f"tickets/{ticket['ticket_id']}.html", "ticket.html.j2", "tickets.html", _ticket_values(inputs, ticket)
             )
     yield _Page("trends.html", "trends.html.j2", "trends.html", trend_pages.values(inputs, clusters))
-    yield _Page("scorecard.html", "scorecard.html.j2", "scorecard.html", {"scorecard": sections.scorecard(inputs)})
+    yield _Page("scorecard.html", "scorecard.html.j2", "scorecard.html", _scorecard_values(inputs))
     yield _Page("coverage.html", "coverage.html.j2", "coverage.html", _coverage_values(inputs))
     yield _Page("funnel.html", "funnel.html.j2", "funnel.html", _funnel_values(inputs))
     yield _Page("sessions.html", "sessions.html.j2", "sessions.html", _session_list(inputs, paths))
@@ -257,6 +257,18 @@ def _session_list(inputs: ReportInputs, pages: Mapping[str, str]) -> dict[str, A
     }
 
 
+def _scorecard_values(inputs: ReportInputs) -> dict[str, Any]:
+    card = sections.scorecard(inputs)
+    return {
+        "scorecard": card,
+        "moved": [row for row in card if row["moved"]],
+        "reliability": sections.reliability(inputs),
+        "local": sections.local_categories(inputs),
+        "languages": inputs.local_categories["languages"],
+        "spending": sections.spending(inputs.table("judge_coverage"), inputs.table("eval_runs")),
+    }
+
+
 def _coverage_values(inputs: ReportInputs) -> dict[str, Any]:
     exposed = inputs.exposure.group_by("category").agg(n=pl.col("thread_id").n_unique())
     counts = dict(exposed.rows())
@@ -264,6 +276,7 @@ def _coverage_values(inputs: ReportInputs) -> dict[str, Any]:
     return {
         "ledger": sections.coverage(inputs.table("spines")),
         "judged": sections.judging(inputs.table("judge_coverage")),
+        "left_out": sections.left_out(inputs.table("judge_coverage")),
         "total": inputs.table("sessions").height,
         "observable": [(name, inputs.type_of(name), counts.get(name, 0)) for name in names],
     }
@@ -280,6 +293,7 @@ def _funnel_values(inputs: ReportInputs) -> dict[str, Any]:
     return {
         "funnel": sections.funnel(inputs),
         "spending": sections.spending(inputs.table("judge_coverage"), runs),
+        "ledger": dict(inputs.ledger),
         "judged": sections.judging(inputs.table("judge_coverage")),
         "arms": by_arm.sort("dataset", "arm").to_dicts(),
         "regressions": inputs.table("regressions").sort("cluster_id", "endpoint").to_dicts(),

@@ -6,6 +6,9 @@ from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.judge import JudgeAccess
 from codex_loop_assets.signals.judges.base import Judge
 from codex_loop_assets.signals.judges.llm import LlmJudge, open_llm_judge
+from codex_loop_assets.signals.judges.llm.governor import JUDGING, Governor
+from codex_loop_assets.signals.judges.llm.prices import Prices
+from codex_loop_assets.signals.judges.llm.purse import Purse
 
 
 def open_judge(home: Home) -> Judge:
@@ -28,3 +31,14 @@ def model_judge(home: Home) -> LlmJudge:
     return open_llm_judge(
         home.cache / "llm_judge", JudgeAccess().client, home.section("llm_judge"), home.section("prices")
     )
+
+
+def open_purse(home: Home, purpose: str) -> Purse:
+    """Money for other questions to a model, from the ledger and the daily budget of the judge."""
+    return Purse(open_governor(home, purpose), Prices(home.section("prices")))
+
+
+def open_governor(home: Home, purpose: str = JUDGING) -> Governor:
+    """The home's daily budget for models, and its ledger."""
+    budget = home.section("llm_judge")["daily_budget_usd"]
+    return Governor(home.cache / "llm_judge" / "spending.jsonl", budget, purpose=purpose)

@@ -9,6 +9,7 @@ import polars as pl
 from codex_loop_assets.loop.inputs import EXPOSURE, PARTS, ReportInputs
 from codex_loop_assets.measure.alerts import Alert
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.judges import open_governor
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.signals.observability import looked_for, session_observability
@@ -58,5 +59,7 @@ def report_inputs(home: Home, days: list[str] | None = None, alerts: Sequence[Al
         ticket_texts=texts,
         settings=home.section("report"),
         alerts=alerts,
+        local_categories=home.section("local_categories"),
+        ledger=open_governor(home).by_purpose(),
         read_parts=read_parts,
     )

@@ -78,7 +78,7 @@ def test_findings_and_coverage_of_a_day(tmp_path, server):
     assert set(signals["detector"]) == {"llm_judge"} and set(signals["model"]) == {"gpt-5-mini-2025-08-07"}
     assert coverage["status"].to_list() == ["judged"] * 3 and coverage["findings"].sum() == 2
     assert json.loads(coverage["facets"][0])["outcome"] == "done"
-    summary = cost_summary(coverage, signals)
+    summary = cost_summary(coverage)
     assert summary["calls"] == 3 and summary["rejected_citations"] == 0
     assert summary["usd_per_signal"] == pytest.approx(coverage["cost_usd"].sum() / 2)
 
@@ -113,7 +113,7 @@ def test_what_was_not_judged_is_a_coverage_row_and_no_signal(tmp_path, server, c
     signals, coverage = judge_day(canon(), schema(), open_judge(tmp_path, server.environment, changes), NEXT_DAY)
     assert signals.height == 0 and coverage["status"].to_list() == [status] * 3
     assert coverage["findings"].sum() == 0 and all(coverage["reason"])
-    summary = cost_summary(coverage, signals)
+    summary = cost_summary(coverage)
     assert summary["sessions_not_judged"] == 3 and summary["usd_per_1000_sessions"] is None
 
 

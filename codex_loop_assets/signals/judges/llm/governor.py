@@ -19,13 +19,16 @@ from filelock import FileLock
 
 from codex_loop_assets.signals.judges.llm.exchange import Tokens
 
+JUDGING = "judging"
+
 
 @dataclass
 class _Account:
-    """State folded from the ledger: dollars per reservation, and the day each belongs to."""
+    """State folded from the ledger: dollars per reservation, and the day and purpose each belongs to."""
 
     dollars: dict[str, float] = field(default_factory=dict)
     days: dict[str, str] = field(default_factory=dict)
+    purposes: dict[str, str] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     offset: int = 0
 
@@ -34,6 +37,7 @@ class _Account:
         if entry["kind"] == "reserve" and name not in self.days:
             self.days[name] = entry["day"]
             self.dollars[name] = entry["usd"]
+            self.purposes[name] = entry.get("purpose", JUDGING)
         elif entry["kind"] in ("settle", "release") and name in self.days and name not in self.closed:
             self.dollars[name] = entry.get("usd", 0.0)
             self.closed.add(name)
@@ -43,15 +47,22 @@ class _Account:
 
 
 class Governor:
-    """Grants reservations while the day's budget lasts. `clock` gives the time (UTC) that decides the day."""
+    """Grants reservations while the day's budget lasts. `clock` gives the time (UTC) that decides the day; `purpose` says in
+    the ledger what the money is for."""
 
-    def __init__(self, ledger: Path, daily_budget_usd: float, clock: Callable[[], datetime] | None = None):
+    def __init__(
+        self,
+        ledger: Path,
+        daily_budget_usd: float,
+        clock: Callable[[], datetime] | None = None,
+        purpose: str = JUDGING,
+    ):
+        self._purpose = purpose
         self._ledger = ledger
         self._budget = daily_budget_usd
         self._clock = clock or (lambda: datetime.now(UTC))
         self._account = _Account()
         self._threads = threading.Lock()
-        ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def reserve(self, reservations: Iterable[tuple[str, float]]) -> list[bool]:
         """Reserve dollars under names, in order; False for each that no longer fits. A name that is already reserved
@@ -67,7 +78,7 @@ class Governor:
                 granted.append(dollars <= left)
                 if granted[-1]:
                     left -= dollars
-                    entries.append(self._entry("reserve", name, usd=dollars, day=day))
+                    entries.append(self._entry("reserve", name, usd=dollars, day=day, purpose=self._purpose))
             self._append(entries)
         return granted
 
@@ -93,6 +104,15 @@ class Governor:
         with self._locked():
             return self._account.spent(day or self._clock().date().isoformat())
 
+    def by_purpose(self) -> dict[str, float]:
+        """Dollars spent and reserved over all days, by what they were for."""
+        with self._locked():
+            sums: dict[str, float] = {}
+            for name, dollars in self._account.dollars.items():
+                purpose = self._account.purposes[name]
+                sums[purpose] = sums.get(purpose, 0.0) + dollars
+            return dict(sorted(sums.items()))
+
     def left(self) -> float:
         """Dollars that may still be reserved today."""
         return max(0.0, self._budget - self.spent())
@@ -100,6 +120,7 @@ class Governor:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """The ledger locked against threads and processes, and read up to its end."""
+        self._ledger.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._threads, FileLock(f"{self._ledger}.lock"):
             self._read_new()
             yield

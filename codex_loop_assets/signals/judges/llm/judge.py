@@ -37,11 +37,14 @@ _Outcomes = dict[tuple[str, str], Outcome]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What judging would take: sessions, those that need no call, calls, and dollars (usual and at worst)."""
+    """What judging would take: sessions, those that need no call, calls, and tokens (usual) and dollars (usual and at
+    worst)."""
 
     sessions: int
     answered: int
     calls: int
+    input_tokens: int
+    output_tokens: int
     typical_usd: float
     worst_usd: float
 
@@ -100,14 +103,22 @@ class LlmJudge:
         """What judging these sessions would cost now. Makes no call. Raises UnknownPrice."""
         batch = self._settings["mode"] == "batch"
         sessions = [self._parts(transcript, schema) for transcript in transcripts]
-        requests = [part.request for parts in sessions for part in parts if part.request]
+        requests = {part.request.key: part.request for parts in sessions for part in parts if part.request}.values()
+        prices = self._accounting.prices
+        tokens = [prices.typical_tokens(request) for request in requests]
         return Estimate(
             sessions=len(sessions),
             answered=sum(all(part.request is None for part in parts) for parts in sessions),
-            calls=len({request.key for request in requests}),
-            typical_usd=sum(self._accounting.prices.typical(request, batch) for request in requests),
-            worst_usd=sum(self._accounting.prices.worst(request, batch) for request in requests),
+            calls=len(requests),
+            input_tokens=sum(each.input for each in tokens),
+            output_tokens=sum(each.output for each in tokens),
+            typical_usd=sum(prices.typical(request, batch) for request in requests),
+            worst_usd=sum(prices.worst(request, batch) for request in requests),
         )
+
+    def budget_left(self) -> float:
+        """Dollars that may still be reserved today."""
+        return self._accounting.governor.left()
 
     def forget(self, thread_id: str) -> bool:
         """Remove every answer about a thread, also those still under way. True when any was kept here."""

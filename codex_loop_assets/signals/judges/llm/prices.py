@@ -5,16 +5,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from codex_loop_assets.signals.judges.llm.exchange import Request, Tokens
 
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _PER = 1_000_000
+_TYPICAL_SHARE_OF_OUTPUT = 0.25
 
 
 class UnknownPrice(LookupError):
     """No price is configured for a model, so the cost of a call cannot be bounded."""
+
+
+def outdated(settings: Mapping[str, Any], today: date) -> str | None:
+    """A warning when the prices were compared with their source too long ago; None while they are fresh."""
+    age = (today - settings["read"]).days
+    if age <= settings["stale_after_days"]:
+        return None
+    return (
+        f"model prices were read {age} days ago ({settings['read']}, {settings['source']}) and may have changed: compare "
+        "them, and set [prices] read = a newer date (and what changed) in config.toml"
+    )
 
 
 class Prices:
@@ -35,19 +48,22 @@ class Prices:
 
         Raises UnknownPrice.
         """
-        return self._before(request, batch, "least_bytes_per_token", 1.0)
+        return self.cost(request.body["model"], self._tokens(request, "least_bytes_per_token", 1.0), batch)
 
     def typical(self, request: Request, batch: bool) -> float:
         """Dollars that such a call usually costs: an estimate. Raises UnknownPrice."""
-        return self._before(request, batch, "typical_bytes_per_token", 0.25)
+        return self.cost(request.body["model"], self.typical_tokens(request), batch)
 
-    def _before(self, request: Request, batch: bool, bytes_per_token: str, share_of_output: float) -> float:
+    def typical_tokens(self, request: Request) -> Tokens:
+        """Tokens that such a call usually takes: an estimate."""
+        return self._tokens(request, "typical_bytes_per_token", _TYPICAL_SHARE_OF_OUTPUT)
+
+    def _tokens(self, request: Request, bytes_per_token: str, share_of_output: float) -> Tokens:
         size = len(json.dumps(request.body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-        tokens = Tokens(
+        return Tokens(
             input=int(size / self._settings[bytes_per_token]) + self._settings["overhead_tokens"],
             output=int(request.body["max_output_tokens"] * share_of_output),
         )
-        return self.cost(request.body["model"], tokens, batch)
 
     def _price(self, model: str) -> Mapping[str, float]:
         models = self._settings["models"]
