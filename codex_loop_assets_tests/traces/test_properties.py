@@ -134,6 +134,82 @@ def test_a_file_that_grows_through_every_line_ends_equal_to_reading_it_once(tmp_
     assert found.events.equals(once.events) and found.spines.equals(once.spines)
 
 
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "codex_home"
+REALISTIC = sorted(
+    path for path in FIXTURES.rglob("*.jsonl") if "artifacts" not in path.parts and path.stat().st_size < 60_000
+)
+
+
+def placed(home: Path, source: Path) -> Path:
+    """Where a file of the fixtures lies in a home of its own."""
+    path = home / source.relative_to(FIXTURES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@st.composite
+def cuts(draw, most: int) -> tuple[Path, list[int]]:
+    """A realistic file and some of its bytes, in order."""
+    path = draw(st.sampled_from(REALISTIC))
+    return path, sorted(draw(st.lists(st.integers(0, path.stat().st_size), min_size=1, max_size=most)))
+
+
+@settings(QUICK, max_examples=60)
+@given(cuts(1))
+def test_a_realistic_file_cut_at_a_byte_reads_as_its_whole_lines_do(cut):
+    """What comes of the last line: nothing, or the whole record where only its line break is missing."""
+    source, [end] = cut
+    data = source.read_bytes()[:end]
+    with tempfile.TemporaryDirectory() as folder:
+        path = placed(Path(folder), source)
+        path.write_bytes(data)
+        found = ingest(Path(folder))
+        canonical(found)
+        assert found.spines["lines_torn"].sum() <= 1
+        torn = found.spines["lines_torn"].sum()
+        path.write_bytes(data[: data.rfind(b"\n") + 1] if torn else data + b"\n" * (not data.endswith(b"\n")))
+        # The size of a record counts its line break.
+        assert ingest(Path(folder)).events.drop("payload_bytes").equals(found.events.drop("payload_bytes"))
+
+
+@settings(QUICK, max_examples=30)
+@given(cuts(4))
+def test_a_realistic_file_that_grows_through_any_bytes_ends_equal_to_reading_it_once(cut):
+    source, ends = cut
+    data, found = source.read_bytes(), None
+    with tempfile.TemporaryDirectory() as folder:
+        path = placed(Path(folder), source)
+        for end in [*ends, len(data)]:
+            path.write_bytes(data[:end])
+            found = ingest(Path(folder), found)
+        once = ingest(Path(folder))
+    assert found.events.equals(once.events) and found.spines.equals(once.spines)
+
+
+SMALL = [line(0, "session_meta", {"id": THREAD}), line(1, "event_msg", {"type": "user_message", "message": "ja ✓"})]
+SMALL_SPINE = (
+    Spine()
+    .add("session_meta", {"id": THREAD})
+    .submit("1", "user_input", items=[{"type": "text", "text": "ja ✓"}])
+    .records
+)
+
+
+@pytest.mark.parametrize("records", [SMALL, SMALL_SPINE], ids=["rollout", "spine"])
+def test_a_small_file_may_be_cut_at_every_byte_and_grow_by_every_byte(tmp_path, records):
+    data = b"".join(dumps(record) + b"\n" for record in records)
+    path = rollout_path(tmp_path) if records is SMALL else tmp_path / "trace_spine" / THREAD / "segment-000.jsonl"
+    path.parent.mkdir(parents=True)
+    grown = None
+    for end in range(len(data) + 1):
+        path.write_bytes(data[:end])
+        cut, grown = ingest(tmp_path), ingest(tmp_path, grown)
+        assert cut.events.equals(grown.events) and cut.spines.equals(grown.spines), end
+        assert cut.spines["lines_torn"].sum() <= 1
+        # A line whose break alone is missing is whole.
+        assert cut.events.height == data[: end + 1].count(b"\n"), end
+
+
 @QUICK
 @given(st.permutations(list(range(len(SPINE)))))
 def test_records_in_any_order_keep_their_numbers_unique(order):
