@@ -19,6 +19,8 @@ COMMANDS = {
     "cluster": "pipeline",
     "daily": "pipeline",
     "report": "report",
+    "scorecard": "scorecard",
+    "judge-estimate": "judging",
     "distill": "tasks",
     "validate": "tasks",
     "measure": "measure",

@@ -13,8 +13,10 @@ import polars as pl
 from rich.console import Console
 from rich.markup import escape
 
-from codex_loop_assets.cli.options import home_options
+from codex_loop_assets.cli.options import home_options, today
+from codex_loop_assets.cli.summaries import not_looked_for
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.signals.judges.llm.prices import outdated
 
 MARKS = {"ok": "[green]ok[/]     ", "note": "[yellow]note[/]   ", "problem": "[red]problem[/]"}
 
@@ -34,7 +36,7 @@ def doctor(home: Home, codex_home: tuple[str, ...]) -> None:
     """Look at the home, the Codex homes, detection, clustering and Harbor; exit 1 when something needs doing."""
     for path in codex_home:
         home.register(path)
-    findings = [*_home(home), *_codex_homes(home), *_sources(home), *_signals(home), *_models(), *_harbor()]
+    findings = [*_home(home), *_codex_homes(home), *_sources(home), *_signals(home), *_models(home), *_harbor()]
     console = Console()
     for finding in findings:
         console.print(f"{MARKS[finding.state]} {escape(finding.message)}", soft_wrap=True, highlight=False)
@@ -136,7 +138,9 @@ def _signals(home: Home) -> Iterator[Finding]:
             yield Finding("ok", f"{have:,} {kind} signals")
 
 
-def _models() -> Iterator[Finding]:
+def _models(home: Home) -> Iterator[Finding]:
+    if warning := outdated(home.section("prices"), today()):
+        yield Finding("note", warning)
     if os.environ.get("OPENAI_API_KEY"):
         yield Finding(
             "ok",
@@ -144,6 +148,7 @@ def _models() -> Iterator[Finding]:
         )
     else:
         yield Finding("note", "OPENAI_API_KEY is not set: the local judge and local embeddings are used, at no cost")
+        yield Finding("note", not_looked_for(home))
 
 
 def _harbor() -> Iterator[Finding]:

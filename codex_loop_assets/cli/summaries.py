@@ -11,6 +11,7 @@ from rich.table import Table
 
 from codex_loop_assets.measure.alerts import Alert
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.signals.judges.local.shipping import left_out
 
 
 def coverage(home: Home, days: list[str] | tuple[str, ...]) -> Group:
@@ -39,9 +40,11 @@ def coverage(home: Home, days: list[str] | tuple[str, ...]) -> Group:
 
 
 def categories(home: Home) -> Group:
-    """Signals by category, friction first."""
+    """Signals by category, friction first, and what the judge did not look for."""
     signals = home.lake.read("signals")
-    return Group(*(_category_table(signals, kind) for kind in ("friction", "delight")))
+    tables = [_category_table(signals, kind) for kind in ("friction", "delight")]
+    left_out_somewhere = home.lake.read("judge_coverage")["left_out"].list.len().sum()
+    return Group(*tables, *([not_looked_for(home)] if left_out_somewhere else []))
 
 
 def patterns(home: Home) -> Group:
@@ -97,6 +100,17 @@ def overview(home: Home, console: Console) -> None:
     console.print(patterns(home))
     for problem in _problems(spines):
         console.print(problem)
+
+
+def not_looked_for(home: Home) -> str:
+    """One line: the categories that nobody looks for without a key."""
+    names = left_out(home.section("local_categories"))
+    if not names:
+        return "Without a key every category of people's words is looked for."
+    return (
+        f"Without a key not looked for (unknown, not absent): {', '.join(names)}: the local judge is not shown to beat a "
+        "regex baseline there. codex-loop scorecard has the figures."
+    )
 
 
 def show_alerts(console: Console, found: Sequence[Alert], limit: int = 8) -> None:

@@ -26,11 +26,13 @@ def open_model_judge(home: Home) -> LlmJudge | None:
     return model_judge(home) if JudgeAccess().available else None
 
 
-def model_judge(home: Home) -> LlmJudge:
-    """The same with its answers, ledger and batches in the home, whether or not it could ask: a client is made only then."""
-    return open_llm_judge(
-        home.cache / "llm_judge", JudgeAccess().client, home.section("llm_judge"), home.section("prices")
-    )
+def model_judge(home: Home, model: str | None = None) -> LlmJudge:
+    """The same with its answers, ledger and batches in the home, whether or not it could ask: a client is made only then.
+    `model` stands in for the configured one."""
+    settings = home.section("llm_judge")
+    if model is not None:
+        settings = settings | {"model": model}
+    return open_llm_judge(home.cache / "llm_judge", JudgeAccess().client, settings, home.section("prices"))
 
 
 def open_purse(home: Home, purpose: str) -> Purse:

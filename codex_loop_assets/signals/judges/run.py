@@ -44,23 +44,36 @@ def judge_day(
     judging raises gets a `failed` row and does not stop the others.
     """
     settings = settings if settings is not None else configuration.section("judges")
-    by_thread = transcripts(canon.turns, canon.tool_calls)
     signals: list[dict] = []
-    coverage: list[dict] = []
-    ready: list[Transcript] = []
-    for session in canon.sessions.iter_rows(named=True):
-        transcript = by_thread.get(session["thread_id"], Transcript(session["thread_id"], ()))
-        status, reason = _standing(session, transcript, now, settings["quiet_hours"])
-        if status == "ready":
-            ready.append(transcript)
-        else:
-            coverage.append(_coverage_row(session["thread_id"], judge, schema, status, reason))
+    ready, others = _sorted(canon, now, settings)
+    coverage = [_coverage_row(thread, judge, schema, status, reason) for thread, status, reason in others]
     for transcript, result in zip(ready, _results(judge, ready, schema), strict=True):
         kept, rejected = verify(result.findings, transcript, schema) if result.status == "judged" else ((), 0)
         coverage.append(_result_row(transcript.thread_id, judge, schema, result, len(kept), rejected))
         by = DetectedBy(judge.name, judge.version, schema.version, result.model)
         signals.extend(_signal_row(finding, transcript, by) for finding in kept)
     return SEMANTIC_SIGNALS.frame(signals), JUDGE_COVERAGE.frame(coverage)
+
+
+def to_be_judged(canon: CanonTables, now: datetime, settings: Mapping[str, Any] | None = None) -> list[Transcript]:
+    """The sessions that `judge_day` would have a judge read."""
+    return _sorted(canon, now, settings if settings is not None else configuration.section("judges"))[0]
+
+
+def _sorted(
+    canon: CanonTables, now: datetime, settings: Mapping[str, Any]
+) -> tuple[list[Transcript], list[tuple[str, str, str | None]]]:
+    """Sessions to be read, and thread id, status and reason of the others."""
+    by_thread = transcripts(canon.turns, canon.tool_calls)
+    ready, others = [], []
+    for session in canon.sessions.iter_rows(named=True):
+        transcript = by_thread.get(session["thread_id"], Transcript(session["thread_id"], ()))
+        status, reason = _standing(session, transcript, now, settings["quiet_hours"])
+        if status == "ready":
+            ready.append(transcript)
+        else:
+            others.append((session["thread_id"], status, reason))
+    return ready, others
 
 
 def _standing(session: dict, transcript: Transcript, now: datetime, quiet_hours: float) -> tuple[str, str | None]:
