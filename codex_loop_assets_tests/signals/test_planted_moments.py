@@ -61,6 +61,28 @@ def test_planted_moments_are_found_and_nothing_else(category):
     assert row["precision"] >= PRECISION and row["recall"] >= RECALL, row
 
 
+def near_misses(category: str) -> list[dict]:
+    """What looks like the category and is not: rows with a thread, a place or (scope `session`) the whole thread, and why."""
+    rows = json.loads((FIXTURES / "truth.json").read_text("utf-8"))["near_misses"]
+    return [row for row in rows if row["category"] == category]
+
+
+@pytest.mark.parametrize("category", sorted(SCHEMA.mechanical()))
+def test_no_rule_falls_for_a_near_miss_of_which_each_category_has_three(category):
+    _, found = planted()
+    own = found.filter(category=category).rows_by_key("thread_id", named=True)
+    rows = near_misses(category)
+    assert len(rows) >= 3
+    fallen_for = [
+        (row["thread_id"], row["seq_start"], row["why"])
+        for row in rows
+        for hit in own[row["thread_id"]]
+        if row.get("scope") == "session"
+        or (hit["run"] == row["run"] and row["seq_start"] <= hit["seq_end"] and hit["seq_start"] <= row["seq_end"])
+    ]
+    assert fallen_for == []
+
+
 def test_every_finding_could_be_seen_in_its_session():
     canon, found = planted()
     seen = session_observability(canon, SCHEMA).filter("observable").select("thread_id", "category")
