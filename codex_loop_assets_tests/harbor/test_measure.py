@@ -15,9 +15,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from codex_loop_assets.loop import life, ticket_log
+from codex_loop_assets.resources import ticket_history
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.tables import CLUSTER_REGISTRY, CLUSTERS, HARBOR_DATASETS, TASK_VALIDATIONS
+from codex_loop_assets_tests.distill.test_sets_and_funnel import DAY, cluster
 from codex_loop_assets_tests.harbor.fixture_tasks import distilled
 from codex_loop_assets_tests.harbor.test_resume import remove_containers
+from codex_loop_assets_tests.loop import world
 
 pytestmark = pytest.mark.harbor
 
@@ -27,13 +32,41 @@ TASKS = 3
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory, real_harbor) -> Path:
-    """A folder with three tasks whose check is a command."""
-    folder = tmp_path_factory.mktemp("measure")
-    rows = distilled(folder / "distilled").filter(pl.col("verifier_kind") == "command").sort("candidate_id")
-    for place in rows["task_dir"].to_list()[:TASKS]:
-        shutil.copytree(folder / "distilled" / place, folder / "dataset" / Path(place).name)
-    return folder / "dataset"
+def tasks(tmp_path_factory, real_harbor) -> tuple[Path, pl.DataFrame]:
+    """(home, rows of `harbor_datasets`) of three tasks whose check is a command."""
+    home = tmp_path_factory.mktemp("measure") / "distilled"
+    rows = distilled(home).filter(pl.col("verifier_kind") == "command")
+    return home, rows.sort("candidate_id").head(TASKS)
+
+
+@pytest.fixture(scope="module")
+def dataset(tasks) -> Path:
+    """A folder with the three tasks."""
+    home, rows = tasks
+    for place in rows["task_dir"]:
+        shutil.copytree(home / place, home.parent / "dataset" / Path(place).name)
+    return home.parent / "dataset"
+
+
+@pytest.fixture
+def three_clusters(home, tasks) -> Home:
+    """A home with a proven task in each set: of the target cluster, of a neighbour and of a delight cluster; with the target's
+    ticket open."""
+    distilled_home, rows = tasks
+    shutil.copytree(distilled_home / "harbor", home.root / "harbor", dirs_exist_ok=True)
+    kinds = {"fixtures": "friction", "clu_near": "friction", "clu_glad": "delight"}
+    states = [cluster(name, kind) | {"embedding_model": "test/8"} for name, kind in kinds.items()]
+    home.lake.write("clusters", DAY.isoformat(), CLUSTERS.frame(states))
+    registry = [world.registry_row(DAY, 5) | {"cluster_id": name, "type": kind} for name, kind in kinds.items()]
+    home.lake.write("cluster_registry", None, CLUSTER_REGISTRY.frame(registry))
+    for row, name in zip(rows.to_dicts(), kinds, strict=True):
+        home.lake.write("harbor_datasets", name, HARBOR_DATASETS.frame([row | {"cluster_id": name}]))
+        proof = {key: row[key] for key in ("candidate_id", "digest", "core_digest")}
+        proof |= {"cluster_id": name, "check": "verdict", "attempt": 0, "status": "validated", "reason": ""}
+        home.lake.write("task_validations", name, TASK_VALIDATIONS.frame([proof]))
+    opened = life.Event("tkt_1", "fixtures", DAY, "opened", "codex-loop", "", {"cluster_id": "fixtures"})
+    ticket_log.append(ticket_history.path(home), [opened])
+    return home
 
 
 @pytest.fixture
@@ -47,6 +80,14 @@ def command(home: Home, dataset: Path, *arguments: str) -> list[str]:
     main = "from codex_loop_assets.cli import main; main()"
     options = ["--dataset", str(dataset), "--home", str(home.root), "--allow-unvalidated", *arguments]
     return [sys.executable, "-c", main, "measure", *options]
+
+
+def codex_loop(*arguments: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "COLUMNS": "300"}
+    main = "from codex_loop_assets.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", main, *arguments], capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def run(home: Home, dataset: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -100,6 +141,37 @@ def test_a_measurement_killed_with_9_is_finished_by_the_same_command_and_counted
     rows = home.lake.read("eval_runs", partition)
     assert rows.height == TASKS and rows["job_dir"].n_unique() == 1
     assert first in rows["trial"].to_list()
+
+
+def test_the_sets_are_run_with_the_target_and_a_ticket_is_verified_by_running_an_agent(three_clusters):
+    (place,) = three_clusters.lake.read("harbor_datasets", "fixtures")["task_dir"]
+    folder = three_clusters.root / "only"
+    shutil.copytree(three_clusters.root / place, folder / Path(place).name)
+    command = [
+        "--dataset",
+        str(folder),
+        "--agent",
+        "oracle",
+        "-k",
+        "1",
+        "--with-sets",
+        "--home",
+        str(three_clusters.root),
+    ]
+    first = codex_loop("measure", *command)
+    assert first.returncode == 0, first.stdout + first.stderr
+    for name in ("target", "neighbour", "delight guard"):
+        assert f"1 validated tasks in the {name} set, 3 are needed" in first.stderr
+    verified = codex_loop(
+        "verify", "tkt_1", "--agent", "nop", "-k", "1", "--arm", "after", "--home", str(three_clusters.root)
+    )
+    assert verified.returncode == 1 and "# Verdict: keep" in verified.stdout, verified.stdout + verified.stderr
+    assert "1 validated tasks in the target set, 3 are needed" in verified.stdout
+    assert "| neighbour | `neighbour` | `reward` | `oracle` → `after` | not enough data" in verified.stdout
+    for name in ("fixtures", "clu_near", "clu_glad"):
+        runs = three_clusters.lake.read("eval_runs", name)
+        assert sorted(runs.select("arm", "reward").rows()) == [("after", 0.0), ("oracle", 1.0)]
+    assert not list((three_clusters.root / "harbor" / "measuring").iterdir())
 
 
 def wait_for_a_trial(home: Home, process: subprocess.Popen) -> str:
