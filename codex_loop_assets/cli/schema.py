@@ -18,6 +18,7 @@ from rich.table import Table
 from codex_loop_assets import clock
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.discovery import governance
+from codex_loop_assets.discovery.propose import by_impact
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.proposals import decide, proposals_now
@@ -37,7 +38,8 @@ def schema_proposals(home: Home, everything: bool) -> None:
     if shown.is_empty():
         console.print("no open proposal; patterns that no category explains are proposed by: codex-loop cluster")
         return
-    for row in shown.sort("confidence", descending=True).iter_rows(named=True):
+    limit = shown.height if everything else home.section("discovery")["proposals"]["shown"]
+    for row in by_impact(shown).head(limit).iter_rows(named=True):
         console.print(f"[bold]{row['proposal_id']}[/]  {row['name']} ({row['type']}, {row['status']})", highlight=False)
         console.print(f"  {row['definition']}", markup=False, highlight=False)
         console.print(
@@ -50,6 +52,8 @@ def schema_proposals(home: Home, everything: bool) -> None:
             console.print(f"    + {example['text']}", markup=False, highlight=False)
         for example in json.loads(row["hard_negatives"])[:2]:
             console.print(f"    - {example['text']}", markup=False, highlight=False)
+    if shown.height > limit:
+        console.print(f"{shown.height - limit} more open proposals of less impact: codex-loop schema-proposals --all")
 
 
 @click.command()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from codex_loop_assets.discovery.backtest import Backtest, backtest
+from codex_loop_assets.signals.judges.local import similarity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ def gather(
     positives = _spread(_texts(_by_nearness(inside, matrix @ centre), rows, settings), settings["positives"])
     said = {item["text"] for item in positives}
     near = _texts(_by_nearness(outside, others @ centre), rows, settings)
-    asked = _requests(own, requests, said)[: settings["opening_requests"]]
+    asked = _requests(own, requests, said, settings["request_shares"])[: settings["opening_requests"]]
     negatives = asked + [item for item in near if item["text"] not in said]
     return Evidence(positives, negatives[: settings["hard_negatives"]], backtest(matrix, others))
 
@@ -84,12 +85,17 @@ def _texts(
     return [{"signal_id": key, "text": text} for text, key in chosen.items()]
 
 
-def _requests(own: pl.DataFrame, requests: Mapping[str, str], said: set[str]) -> list[dict[str, str]]:
-    """What the members' sessions began with, each text once, unless the trouble was there from the first message."""
+def _requests(own: pl.DataFrame, requests: Mapping[str, str], said: set[str], shares: int) -> list[dict[str, str]]:
+    """What the members' sessions began with, each text once, unless the trouble was there from the first message.
+
+    A request with as many content words in common with a positive as `shares` is the trouble in other words: taught as
+    a hard negative it kept the category from being found in just what it was promoted for.
+    """
+    told = [similarity.words(text) for text in said]
     first: dict[str, str] = {}
     for thread_id in own["thread_id"].unique().sort():
         text = requests.get(thread_id)
-        if text and not any(text.startswith(words) or words.startswith(text) for words in said):
+        if text and all(len(similarity.words(text) & words) < shares for words in told):
             first.setdefault(text, thread_id)
     return [{"signal_id": thread_id, "text": text} for text, thread_id in first.items()]
 

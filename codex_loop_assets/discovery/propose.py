@@ -17,7 +17,7 @@ import polars as pl
 
 from codex_loop_assets.discovery.confidence import confidence_of
 from codex_loop_assets.discovery.draft import WORDS, Drafter, TemplateDrafter, free_name
-from codex_loop_assets.discovery.examples import Evidence, gather
+from codex_loop_assets.discovery.examples import Evidence, gather, spoken_text
 from codex_loop_assets.discovery.explained import Explanation, explain
 from codex_loop_assets.discovery.governance import decided_by, with_decisions
 from codex_loop_assets.discovery.state import LIVE, ClusterState
@@ -40,8 +40,8 @@ def propose(
     *,
     requests: Mapping[str, str] | None = None,
     drafter: Drafter | None = None,
-) -> pl.DataFrame:
-    """The `schema_proposals` frame of the state's day: earlier proposals with what became of them, and new ones.
+) -> Proposed:
+    """The proposals of the state's day: earlier ones with what became of them, and new ones; and what waits.
 
     `signals`: as given to `cluster.advance`. `categories`: name -> fields of every category of the schema (status
     built_in, promoted or retired). `decisions`: the whole log; only those taken by the end of the day count.
@@ -53,15 +53,33 @@ def propose(
     rows = {row["proposal_id"]: row | {"dt": state.day} for row in earlier.iter_rows(named=True)}
     taken_in = state.members.select("signal_id", owner="cluster_id")
     known = signals.join(taken_in, on="signal_id", how="inner").sort("signal_id")
-    maker = _Maker(rows, categories, vectors, requests or {}, drafter or TemplateDrafter(settings), settings)
     live = state.clusters.filter(pl.col("status") == LIVE)
+    # Where a team has a single repository, a pattern cannot be seen in two.
+    widest = min(settings["minimum_repositories"], live["repository_count"].max() or 0)
+    settings = {**settings, "minimum_repositories": widest}
+    maker = _Maker(rows, categories, vectors, requests or {}, drafter or TemplateDrafter(settings), settings, {})
     for cluster in live.iter_rows(named=True):
         everyone = known.filter(pl.col("type") == cluster["type"])
         maker.consider(cluster, everyone.filter(pl.col("owner") == cluster["cluster_id"]), everyone)
     for row in rows.values():
         if row["status"] == OPEN and row["cluster_id"] not in live["cluster_id"]:
             row |= {"status": SUPERSEDED, "decision_reason": "its cluster has merged or dissolved"}
-    return TABLES["schema_proposals"].frame(list(rows.values()))
+    return Proposed(TABLES["schema_proposals"].frame(list(rows.values())), maker.waiting)
+
+
+def by_impact(proposals: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `schema_proposals`, those first that concern most sessions and can be trusted most."""
+    impact = pl.col("session_count") * pl.col("confidence")
+    return proposals.sort(impact, "proposal_id", descending=[True, False])
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """`frame`: rows of `schema_proposals`. `waiting`: cluster_id -> what is missing before a pattern that no category
+    explains is proposed."""
+
+    frame: pl.DataFrame
+    waiting: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -74,11 +92,12 @@ class _Maker:
     requests: Mapping[str, str]
     drafter: Drafter
     settings: Mapping[str, Any]
+    waiting: dict[str, str]
 
     def consider(self, cluster: Mapping[str, Any], own: pl.DataFrame, everyone: pl.DataFrame) -> None:
         """Keep, supersede or open the cluster's proposal. `own`, `everyone`: signals of the cluster and of its type."""
         settings = self.settings
-        if own.height < settings["minimum_samples"] or own["thread_id"].n_unique() < settings["minimum_sessions"]:
+        if own.height < 2:
             return
         specific = frozenset(name for name, fields in self.categories.items() if fields["status"] == "promoted")
         explanation = explain(own, everyone, self.vectors, specific, settings)
@@ -92,8 +111,14 @@ class _Maker:
         approved = any(row["status"] == APPROVED for row in mine)
         if not open_row and (approved or own.height < rejected_at * settings["return_growth"]):
             return
+        if not open_row and (missing := _missing(cluster, own, settings)):
+            self.waiting[cluster["cluster_id"]] = missing
+            return
         evidence = gather(own, everyone, self.vectors, self.requests, settings)
         facts = self._facts(cluster, own, explanation, evidence)
+        if not open_row and (missing := _unproven(facts, evidence, settings)):
+            self.waiting[cluster["cluster_id"]] = missing
+            return
         if open_row and _still_holds(open_row, own):
             open_row |= facts
             return
@@ -135,6 +160,31 @@ class _Maker:
             "name": free_name(words["name"], set(self.categories) | in_use),
             **facts,
         }
+
+
+def _missing(cluster: Mapping[str, Any], own: pl.DataFrame, settings: Mapping[str, Any]) -> str | None:
+    """What a cluster lacks before it is worth a person's time; None when nothing.
+
+    A category is looked for in what people write, so it is learnt from what people wrote.
+    """
+    said = own.filter(pl.col("detector") != "mechanical").select("description", "evidence").iter_rows(named=True)
+    facts = {
+        "samples": own.height,
+        "sessions": own["thread_id"].n_unique(),
+        "repositories": cluster["repository_count"],
+        "own_words": len({spoken_text(signal) for signal in said}),
+    }
+    return _short_of(facts, settings)
+
+
+def _unproven(facts: Mapping[str, Any], evidence: Evidence, settings: Mapping[str, Any]) -> str | None:
+    return _short_of({"f1": evidence.backtest.f1, "confidence": facts["confidence"]}, settings)
+
+
+def _short_of(facts: Mapping[str, float], settings: Mapping[str, Any]) -> str | None:
+    """The first fact below its minimum, in words."""
+    below = ((name, settings[f"minimum_{name}"]) for name in facts if facts[name] < settings[f"minimum_{name}"])
+    return next((f"{name.replace('_', ' ')}: need {minimum}" for name, minimum in below), None)
 
 
 def _still_holds(row: Mapping[str, Any], own: pl.DataFrame) -> bool:

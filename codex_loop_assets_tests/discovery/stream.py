@@ -77,7 +77,7 @@ def _add(rows, vectors, truth, day, theme, centre, spread, random) -> None:
             "type": "friction",
             "category": "novel" if theme else "exec_failure",
             "severity": 2,
-            "detector": "mechanical",
+            "detector": "local_judge" if theme else "mechanical",
             "description": f"{theme or 'background'} trouble number {len(rows)}",
             "evidence": "[]",
             "occurred_at": datetime.combine(START + timedelta(day), datetime.min.time(), UTC),

@@ -15,13 +15,15 @@ from codex_loop_assets.discovery.cluster import advance
 from codex_loop_assets.discovery.draft import free_name
 from codex_loop_assets.discovery.explained import explain
 from codex_loop_assets.discovery.governance import category_of
-from codex_loop_assets.discovery.propose import propose
+from codex_loop_assets.discovery.propose import by_impact, propose
 from codex_loop_assets.discovery.state import ClusterState
 from codex_loop_assets.settings import section
 from codex_loop_assets.signals.schema import Category
 from codex_loop_assets_tests.discovery.stream import START, Stream, Theme, stream
 
 SETTINGS = section("discovery")
+# The days of these tests are few and their sessions have no repository: a young pattern's confidence is lower.
+EVIDENCE = SETTINGS["proposals"] | {"minimum_confidence": 0.6}
 BUILT_IN = {"exec_failure": {"status": "built_in"}}
 
 
@@ -40,9 +42,13 @@ def day(number: int) -> ClusterState:
 
 def proposals(number: int, previous=None, decisions=(), categories=None, signals=None, requests=None) -> pl.DataFrame:
     frame = made().signals if signals is None else signals
-    known = BUILT_IN if categories is None else categories
-    settings = SETTINGS["proposals"]
-    return propose(day(number), frame, made().vectors, known, decisions, previous, settings, requests=requests)
+    return proposed(number, previous, decisions, categories, frame, requests).frame
+
+
+def proposed(number, previous=None, decisions=(), categories=None, signals=None, requests=None, settings=None):
+    known, frame = categories or BUILT_IN, made().signals if signals is None else signals
+    given = EVIDENCE | (settings or {})
+    return propose(day(number), frame, made().vectors, known, decisions, previous, given, requests=requests)
 
 
 def decision(kind: str, proposal_id: str, number: int) -> dict:
@@ -68,6 +74,25 @@ def test_an_open_proposal_keeps_its_id_while_its_cluster_grows():
     grown = first.join(later, on="proposal_id", suffix="_later")
     assert grown.height == first.height > 0 and set(grown["status_later"]) == {"open"}
     assert (grown["sample_count_later"] > grown["sample_count"]).all()
+
+
+@pytest.mark.parametrize(
+    ("minimum", "words"),
+    [("samples", "samples: need 99"), ("own_words", "own words: need 99"), ("confidence", "confidence: need 99")],
+)
+def test_a_pattern_with_too_little_evidence_waits_and_says_for_what(minimum, words):
+    made_of_it = proposed(5, settings={f"minimum_{minimum}": 99})
+    assert made_of_it.frame.is_empty() and words in made_of_it.waiting.values()
+
+
+def test_an_open_proposal_stays_open_when_more_evidence_is_asked_for_later():
+    first = proposals(5)
+    assert set(proposed(6, first, settings={"minimum_samples": 99}).frame["status"]) == {"open"}
+
+
+def test_proposals_that_concern_more_sessions_come_first():
+    frame = proposals(5).with_columns(session_count=pl.Series([4, 40], dtype=pl.Int32), confidence=pl.lit(0.8))
+    assert by_impact(frame)["session_count"].to_list() == [40, 4]
 
 
 def test_one_open_proposal_per_cluster():
