@@ -1,5 +1,7 @@
 """schema_proposals: categories for patterns that no category explains, for people to decide about."""
 
+from collections import Counter
+
 import dagster as dg
 
 from codex_loop_assets.assets.clusters import read_state
@@ -10,7 +12,7 @@ from codex_loop_assets.discovery.draft import TemplateDrafter
 from codex_loop_assets.discovery.draft_llm import ModelDrafter
 from codex_loop_assets.discovery.embed import open_embedder, space_of
 from codex_loop_assets.discovery.governance import read_decisions
-from codex_loop_assets.discovery.propose import propose
+from codex_loop_assets.discovery.propose import by_impact, propose
 from codex_loop_assets.discovery.text import opening_requests
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.judges import open_purse
@@ -39,7 +41,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
     for day in sorted(context.partition_keys):
         said = lake.read("turns", [known for known in lake.keys("turns") if known <= day])
         earlier = [known for known in lake.keys("schema_proposals") if known < day]
-        frame = propose(
+        proposed = propose(
             read_state(lake, day),
             lake.read_dated("signals", until=day),
             vectors,
@@ -50,7 +52,8 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             requests=opening_requests(said, settings["text"]),
             drafter=drafter,
         )
-        open_ones = frame.filter(frame["status"] == "open")
+        frame = proposed.frame
+        open_ones = by_impact(frame.filter(frame["status"] == "open"))
         # Names and definitions are made of people's words, and what Dagster keeps cannot be forgotten.
         listed = "\n".join(
             f"- `{row['proposal_id']}` ({row['sample_count']} signals)" for row in open_ones.iter_rows(named=True)
@@ -62,5 +65,6 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             day,
             frame,
             open_proposals=open_ones.height,
+            patterns_waiting_for_evidence=dict(sorted(Counter(proposed.waiting.values()).items())),
             open=dg.MetadataValue.md(listed or "none"),
         )
