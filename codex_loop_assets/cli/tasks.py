@@ -12,6 +12,7 @@ from rich.console import Console
 
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.cli.runs import materialise
+from codex_loop_assets.distill.dataset import relocated
 from codex_loop_assets.partitions import clusters
 from codex_loop_assets.resources import proofs
 from codex_loop_assets.resources.homes import Home
@@ -40,6 +41,8 @@ def distill(home: Home, signal_id: str | None, cluster_id: str | None, output: P
         if output.exists() and any(output.iterdir()):
             raise Problem(f"{output} is not empty")
         shutil.copytree(source, output, dirs_exist_ok=True)
+        if (output / "registry.json").is_file():
+            relocated(output)
         click.echo(f"{built.height} task(s): {output}")
 
 

@@ -54,6 +54,26 @@ def replace_dataset(
     return digests
 
 
+def relocated(folder: Path) -> None:
+    """Make a copied dataset's registry.json name the tasks where they lie now: it holds absolute paths, and would lead back to the
+    folder that it was copied from."""
+    path = folder / "registry.json"
+    registry = json.loads(path.read_text("utf-8"))
+    for entry in registry:
+        for task in entry["tasks"]:
+            task["path"] = str(folder.resolve() / _directory_of(folder, task["name"]))
+    path.write_text(json.dumps(registry, indent=2) + "\n", "utf-8")
+
+
+def _directory_of(folder: Path, name: str) -> str:
+    places = sorted(path.parent for path in folder.rglob("task.toml"))
+    return next(
+        place.relative_to(folder).as_posix()
+        for place in places
+        if tomllib.loads((place / "task.toml").read_text("utf-8"))["task"]["name"] == name
+    )
+
+
 def drop_tasks(target: Path, directories: Collection[str]) -> None:
     """Take these tasks (directories relative to the dataset folder) out of it; it becomes what it would be had they never been
     built. A folder that is gone stays so."""

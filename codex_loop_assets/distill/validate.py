@@ -85,7 +85,8 @@ def _kept(previous: pl.DataFrame | None, tasks: Mapping[str, Row]) -> list[Row]:
         if task is None or not settled:
             continue
         if digest == task["digest"]:
-            found[candidate_id] = rows
+            # Rows of before there were core digests get one here.
+            found[candidate_id] = [row | {"core_digest": task["core_digest"]} for row in rows]
         elif rows[0]["core_digest"] and rows[0]["core_digest"] == task["core_digest"]:
             found.setdefault(candidate_id, [_of_this(task, row) for row in rows])
     return [row for rows in found.values() for row in rows]

@@ -83,6 +83,46 @@ def test_job_folders_close_the_ticket_and_the_statistics_are_shown(planted, tmp_
     assert ticket_log.read(planted.root / "tickets" / "log.jsonl")[-1].kind == "verified"
 
 
+@pytest.mark.parametrize(
+    ("rewards", "outcome", "status_now"), [((0.0, 1.0), "close", "verified"), ((1.0, 0.0), "keep", "fixing")]
+)
+def test_exchanging_what_the_job_folders_hold_changes_the_verdict_and_the_ticket(
+    planted, tmp_path, rewards, outcome, status_now
+):
+    folders = [
+        job(tmp_path / name, reward, day)
+        for name, reward, day in zip(("before", "after"), rewards, (10, 12), strict=True)
+    ]
+    ticket = ticket_of(planted)
+    result = run(ticket, "--job", str(folders[0]), "--arm", "old", "--job", str(folders[1]), "--arm", "new")
+    assert f"# Verdict: {outcome}" in result.output and status(planted) == status_now
+    (row,) = planted.lake.read("tickets", world.CLUSTER).to_dicts()
+    assert row["status"] == status_now
+    assert ("got worse" in (planted.root / row["path"]).read_text("utf-8")) is (outcome == "keep")
+
+
+def test_naming_the_folders_the_other_way_round_makes_no_fix_of_what_came_first(planted, tmp_path):
+    before, after = job(tmp_path / "before", 0.0, 10), job(tmp_path / "after", 1.0, 12)
+    run(ticket_of(planted), "--job", str(after), "--arm", "old", "--job", str(before), "--arm", "new")
+    (row,) = planted.lake.read("regressions", world.CLUSTER).filter(pl.col("endpoint") == "reward").to_dicts()
+    # What ran first is what the other is compared with, whatever the arms are called.
+    assert (row["baseline_arm"], row["candidate_arm"], row["difference"]) == ("new", "old", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--job", "{folder}"], "name one of both"),
+        (["--arm", "a", "--arm", "b"], "name one of both"),
+        ([], "uv tool install"),
+    ],
+)
+def test_an_agent_is_run_alone_and_only_where_harbor_is(planted, tmp_path, monkeypatch, options, expected):
+    monkeypatch.setenv("CODEX_LOOP_HARBOR", str(tmp_path / "none"))
+    result = run(ticket_of(planted), "--agent", "codex", *(text.format(folder=tmp_path) for text in options))
+    assert result.exit_code == 1 and expected in result.output and status(planted) == "new"
+
+
 def test_too_few_proven_tasks_close_nothing_and_the_verdict_names_every_set_that_is_too_small(planted):
     ticket = ticket_of(planted)
     compared(planted, "improved", 0.6)

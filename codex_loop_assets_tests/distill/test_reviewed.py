@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from codex_loop_assets.distill import reviewed
-from codex_loop_assets.distill.dataset import contents, drop_tasks
+from codex_loop_assets.distill.dataset import contents, drop_tasks, relocated
 from codex_loop_assets.distill.distil import distil_cluster
 from codex_loop_assets.distill.funnel import funnel
 from codex_loop_assets.distill.reviewed import TaskAnswer
@@ -110,6 +112,14 @@ def test_taking_a_task_out_leaves_the_folder_as_if_it_had_never_been_built(tmp_p
     drop_tasks(folder, {first["task_dir"][0].rpartition("/")[2]})
     assert not folder.exists() and not (tmp_path / "two" / first["dataset_dir"][0]).exists()
     assert reviewed.without_rejected(first, {first["candidate_id"][0]: "rejected by bob: unfair"}).equals(second)
+
+
+def test_a_copied_datasets_registry_names_the_copied_tasks(tmp_path):
+    rows = distilled(tmp_path / "one", tmp_path)
+    copied = shutil.copytree(tmp_path / "one" / rows["dataset_dir"][0], tmp_path / "copy")
+    relocated(copied)
+    ((listed,),) = [entry["tasks"] for entry in json.loads((copied / "registry.json").read_text())]
+    assert Path(listed["path"]).parent == copied and (Path(listed["path"]) / "task.toml").is_file()
 
 
 def test_the_tasks_that_stay_keep_their_files_digests_and_evidence(tmp_path):
