@@ -325,3 +325,17 @@ def test_secrets_do_not_leave_in_descriptions_or_quotations():
     )
     row = found(session, "exec_failure")[0]
     assert secret not in row["description"] and secret not in row["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "says"),
+    [
+        ("spine", "prompt", "outgrew the context window and was compacted"),
+        ("spine", "compact", "The user had the conversation compacted"),
+        ("rollout", "prompt", "or the user asked for it"),
+    ],
+)
+def test_a_compaction_says_its_cause_only_where_the_record_shows_it(source, kind, says):
+    """A stock rollout holds no request of a person's, so that nobody can tell whether there was one."""
+    session = Session().ask(kind=kind).event("compaction_boundary", detail={"kind": "local"}, source=source)
+    assert says in found(session, "compaction")[0]["description"]

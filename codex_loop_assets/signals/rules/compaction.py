@@ -1,4 +1,4 @@
-"""compaction: the conversation outgrew the context window."""
+"""compaction: the conversation outgrew the context window, or the person had it compacted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codex_loop_assets.signals.rules.rule import rule
 
 @rule(
     category="compaction",
-    version="1",
+    version="2",
     looks_for="Compactions of the conversation that succeeded, by themselves or (unless configured otherwise) on the "
     "person's request. The records that Codex writes about one compaction (boundary, history replacement, event, "
     "item) count once.",
@@ -33,11 +33,6 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
 
 
 def _moment(row: Mapping[str, Any]) -> Moment:
-    what = (
-        "The user had the conversation compacted"
-        if row["requested"]
-        else "The conversation outgrew the context window and was compacted"
-    )
     return Moment(
         thread_id=row["thread_id"],
         run=row["run"],
@@ -47,6 +42,15 @@ def _moment(row: Mapping[str, Any]) -> Moment:
         occurred_at=row["ts"],
         severity=1,
         confidence=0.6 if row["requested"] else 0.95,
-        description=f"{what} (number {row['number']} in the session)" + during(row),
+        description=f"{_what(row)} (number {row['number']} in the session)" + during(row),
         evidence=(Evidence(row["seq"]),),
     )
+
+
+def _what(row: Mapping[str, Any]) -> str:
+    if row["requested"]:
+        return "The user had the conversation compacted"
+    if row["source"] == "rollout":
+        # A stock rollout keeps no record of a person's request.
+        return "The conversation outgrew the context window, or the user asked for it, and was compacted"
+    return "The conversation outgrew the context window and was compacted"
