@@ -1,9 +1,10 @@
 """sessions, turns and tool_calls: what people asked, what the agent did, and how it ended."""
 
 import dagster as dg
+import polars as pl
 
 from codex_loop_assets.assets.guard import guarded
-from codex_loop_assets.assets.policy import DAILY, store, table_spec
+from codex_loop_assets.assets.policy import DAILY, store, table_of, table_spec
 from codex_loop_assets.canon import everything
 from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import HomeResource
@@ -27,7 +28,7 @@ def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
         made_from = inputs(codex.lake, "turns", day)
         built = everything.build(codex.lake.read("events", day), codex.lake.read("spines", day))
         store(context, codex, "turns", day, built.turns, made_from)
-        store(context, codex, "tool_calls", day, built.tool_calls, made_from)
+        store(context, codex, "tool_calls", day, built.tool_calls, made_from, tools=table_of(_tools(built.tool_calls)))
         store(
             context,
             codex,
@@ -36,5 +37,11 @@ def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
             built.sessions,
             inputs(codex.lake, "sessions", day) | made_from,
             human_sessions=int(built.sessions["human"].sum()),
-            outcomes=dict(built.sessions.group_by("outcome").len().sort("outcome").iter_rows()),
+            outcomes=table_of(built.sessions.group_by("outcome").agg(sessions=pl.len()).sort("outcome")),
         )
+
+
+def _tools(calls: pl.DataFrame) -> pl.DataFrame:
+    """Calls and known failures by tool, the most used first."""
+    counted = calls.group_by("tool").agg(calls=pl.len(), failed=(pl.col("success").not_()).sum())
+    return counted.sort(["calls", "tool"], descending=[True, False])

@@ -3,9 +3,10 @@
 from datetime import date
 
 import dagster as dg
+import polars as pl
 
 from codex_loop_assets.assets.guard import guarded
-from codex_loop_assets.assets.policy import DAILY, DAY_BEFORE, store, table_spec
+from codex_loop_assets.assets.policy import DAILY, DAY_BEFORE, store, table_of, table_spec
 from codex_loop_assets.discovery.ask import open_asker
 from codex_loop_assets.discovery.cluster import advance
 from codex_loop_assets.discovery.embed import open_embedder, space_of
@@ -16,6 +17,7 @@ from codex_loop_assets.resources.judges import open_purse
 from codex_loop_assets.resources.lake import Lake
 from codex_loop_assets.resources.vectors import CENTROIDS, SIGNALS, VectorStore
 
+_SHOWN = ["cluster_id", "type", "top_category", "size", "session_count", "severity", "action"]
 _DEPS = ["signals", "signal_embeddings", "sessions", dg.AssetDep("clusters", partition_mapping=DAY_BEFORE)]
 
 
@@ -47,7 +49,9 @@ def clusters(context: dg.AssetExecutionContext, home: HomeResource):
                 state.clusters,
                 live_clusters=live.height,
                 arrivals=int((state.members["arrived"] == state.day).sum()),
-                events=dict(state.events.group_by("kind").len().iter_rows()),
+                # Without labels, which are made of people's words.
+                largest=table_of(live.sort(["size", "cluster_id"], descending=[True, False]).select(_SHOWN)),
+                events=table_of(state.events.group_by("kind").agg(events=pl.len()).sort("kind")),
                 messages="\n".join(state.messages) or None,
             )
 

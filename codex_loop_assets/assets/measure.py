@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from codex_loop_assets.assets.guard import guarded
-from codex_loop_assets.assets.policy import PER_CLUSTER, store, table_spec
+from codex_loop_assets.assets.policy import PER_CLUSTER, store, table_of, table_spec
 from codex_loop_assets.measure.eval_runs import TrialRecord, eval_rows
 from codex_loop_assets.measure.proven import of_proven_tasks
 from codex_loop_assets.measure.statistics import Comparison, compare
@@ -39,15 +39,13 @@ def eval_runs(context: dg.AssetExecutionContext, home: HomeResource):
             same=same_tasks(codex, cluster_id),
             settings=codex.section("measure"),
         )
-        errors = dict(rows.drop_nulls("error_class").group_by("error_class").len().iter_rows())
         store(
             context,
             codex,
             "eval_runs",
             cluster_id,
             rows,
-            arms=rows["arm"].unique().sort().to_list(),
-            errors=errors,
+            arms=table_of(_arms(rows)),
             cost_usd=float(rows["cost_usd"].sum() or 0),
         )
 
@@ -94,6 +92,14 @@ def regressions(context: dg.AssetExecutionContext, home: HomeResource):
         store(
             context, codex, "regressions", cluster_id, rows, verdicts=dict(rows.group_by("verdict").len().iter_rows())
         )
+
+
+def _arms(rows: pl.DataFrame) -> pl.DataFrame:
+    """Trials, mean reward and errors by arm."""
+    counted = rows.group_by("arm").agg(
+        trials=pl.len(), mean_reward=pl.col("reward").mean().round(3), errors=pl.col("error_class").count()
+    )
+    return counted.sort("arm")
 
 
 def _looked_at(home: Home, record: TrialRecord) -> CanonTables | dict[str, int] | None:

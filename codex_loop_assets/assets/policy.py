@@ -70,6 +70,21 @@ def store(
     describe(context, table, key, {"sha256": digest[:16], "rows": frame.height, **metadata})
 
 
+def table_of(frame: pl.DataFrame, limit: int = 50) -> dg.TableMetadataValue | None:
+    """The first rows of a small frame as a table in the UI; None for an empty one.
+
+    Names, ids and numbers only: words of a session do not belong into metadata, where forgetting cannot reach them.
+    """
+    rows = frame.head(limit).to_dicts()
+    records = [
+        dg.TableRecord(
+            {name: value if isinstance(value, (int, float)) else str(value or "") for name, value in row.items()}
+        )
+        for row in rows
+    ]
+    return dg.MetadataValue.table(records) if records else None
+
+
 def describe(context: dg.AssetExecutionContext, asset: str, key: str | None, metadata: Mapping[str, Any]) -> None:
     """Attach metadata to one partition of an asset; in a run over a range each partition gets its own."""
     rows = "dagster/partition_row_count" if key else "dagster/row_count"

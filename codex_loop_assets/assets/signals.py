@@ -1,10 +1,11 @@
 """mechanical_signals, semantic_signals, signals: the moments of friction and delight, and who found them."""
 
 import dagster as dg
+import polars as pl
 
 from codex_loop_assets import clock
 from codex_loop_assets.assets.guard import guarded
-from codex_loop_assets.assets.policy import DAILY, store, table_spec
+from codex_loop_assets.assets.policy import DAILY, store, table_of, table_spec
 from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.judges import open_judge
@@ -45,7 +46,7 @@ def mechanical_signals(context: dg.AssetExecutionContext, config: DetectionConfi
             day,
             found,
             made_from,
-            categories=dict(found.group_by("category").len().sort("category").iter_rows()),
+            categories=table_of(by_category(found)),
             schema_version=schema.version,
         )
 
@@ -84,7 +85,7 @@ def semantic_signals(context: dg.AssetExecutionContext, config: DetectionConfig,
             "judge_coverage",
             day,
             coverage,
-            statuses=dict(coverage.group_by("status").len().sort("status").iter_rows()),
+            statuses=table_of(coverage.group_by("status").agg(sessions=pl.len()).sort("status")),
             **cost_summary(coverage),
         )
 
@@ -120,7 +121,16 @@ def signals(context: dg.AssetExecutionContext, home: HomeResource):
             made_from,
             friction=by_type.get("friction", 0),
             delight=by_type.get("delight", 0),
+            categories=table_of(by_category(merged)),
         )
+
+
+def by_category(found: pl.DataFrame) -> pl.DataFrame:
+    """Moments, sessions and mean severity by category, the most frequent first."""
+    counted = found.group_by("type", "category").agg(
+        moments=pl.len(), sessions=pl.col("thread_id").n_unique(), mean_severity=pl.col("severity").mean().round(2)
+    )
+    return counted.sort(["moments", "category"], descending=[True, False])
 
 
 def canon_tables(home: Home, day: str) -> CanonTables:

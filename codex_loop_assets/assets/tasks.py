@@ -7,7 +7,7 @@ import polars as pl
 
 from codex_loop_assets import clock
 from codex_loop_assets.assets.guard import guarded
-from codex_loop_assets.assets.policy import PER_CLUSTER, describe, store, table_spec
+from codex_loop_assets.assets.policy import PER_CLUSTER, describe, store, table_of, table_spec
 from codex_loop_assets.distill.distil import distil_cluster
 from codex_loop_assets.distill.funnel import funnel
 from codex_loop_assets.distill.reviewed import rejections, with_acceptances
@@ -91,7 +91,7 @@ def task_validations(context: dg.AssetExecutionContext, home: HomeResource):
             "task_validations",
             cluster_id,
             rows,
-            verdicts=dict(verdicts.group_by("status").len().sort("status").iter_rows()),
+            verdicts=table_of(verdicts.group_by("status").agg(tasks=pl.len()).sort("status")),
             reasons=verdicts["reason"].unique().sort().head(5).to_list(),
         )
         too_small = write_sets(codex, cluster_id)
