@@ -5,12 +5,15 @@ Each prints one line: what, the figure, and the bar it must keep. CPU seconds ar
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from datetime import date, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,7 +24,7 @@ from codex_loop_assets.discovery.embed import WordLlamaEmbedder
 from codex_loop_assets.discovery.fit import fit_points
 from codex_loop_assets.discovery.state import ClusterState
 from codex_loop_assets.settings import section
-from codex_loop_assets_tests.bench.fixture_themes import FixtureThemes, unexplained_moves
+from codex_loop_assets_tests.bench.fixture_themes import FIXTURES, FixtureThemes, unexplained_moves
 from codex_loop_assets_tests.discovery.stream import START, Stream, Theme, stream
 
 SETTINGS = section("discovery")
@@ -191,10 +194,25 @@ def fixture_themes() -> None:
         print(f"  {theme}: {held.row(0)[1]} of {held['count'].sum()} in “{names.get(held.row(0)[0], 'none')}”")
 
 
+def promoted_categories() -> None:
+    """What categories promoted on some days find on the days after them; FIXTURE_THEMES names other themed data."""
+    themes = FixtureThemes.read(Path(os.environ.get("FIXTURE_THEMES", FIXTURES)))
+    results = []
+    for state in list(themes.walk())[13:34:5]:
+        results.append(themes.found_later(state, themes.promote(state)))
+        print(f"  promoted on {state.day}: {results[-1]}")
+    found, right, unflagged, wanted, quiet = np.sum([astuple(result) for result in results], axis=0)
+    print(
+        f"promoted categories on later days: precision {right / found:.2f} (bar 0.8), recall {right / wanted:.2f}, of turns"
+        f" that no detector flagged {unflagged / quiet:.2f}"
+    )
+
+
 MEASUREMENTS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
         fixture_themes,
+        promoted_categories,
         embedding_speed,
         many_signals,
         a_day_on_a_long_history,

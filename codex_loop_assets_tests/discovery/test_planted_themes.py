@@ -9,7 +9,7 @@ from itertools import pairwise
 import polars as pl
 
 from codex_loop_assets.discovery.state import ClusterState
-from codex_loop_assets_tests.bench.fixture_themes import FixtureThemes, unexplained_moves
+from codex_loop_assets_tests.bench.fixture_themes import FixtureThemes, Promoted, unexplained_moves
 
 
 @cache
@@ -66,3 +66,18 @@ def test_a_split_and_a_merge_are_recorded_once():
     for kind in ("split", "merge"):
         made = pl.concat([state.events for state in walked()]).filter(pl.col("kind") == kind)
         assert made.select("cluster_id", "other_id").is_unique().all()
+
+
+@cache
+def promoted() -> Promoted:
+    """The proposals of one day as categories, looked for on all days after it."""
+    state = walked()[23]
+    return themes().found_later(state, themes().promote(state))
+
+
+def test_promoted_categories_find_their_themes_in_later_messages_and_little_else():
+    assert promoted().found > 0 and promoted().right / promoted().found >= 0.8
+
+
+def test_promoted_categories_find_messages_that_no_detector_had_flagged():
+    assert promoted().right_unflagged > 0 and promoted().right / promoted().wanted >= 0.4
