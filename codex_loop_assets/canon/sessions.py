@@ -28,7 +28,7 @@ def build(
 def from_timeline(line: Timeline, spines: pl.DataFrame, turns: pl.DataFrame, tool_calls: pl.DataFrame) -> pl.DataFrame:
     """The same from what has been computed already."""
     events = line.events
-    names = events.group_by("thread", maintain_order=True).agg(pl.col("thread_id").first())
+    names = events.select("thread", "thread_id").unique("thread", keep="first", maintain_order=True)
     frame = (
         names.join(_metadata(line), on="thread", how="left")
         .join(_observed(events), on="thread", how="left")
@@ -81,17 +81,25 @@ def _metadata(line: Timeline) -> pl.DataFrame:
 
 def _observed(events: pl.DataFrame) -> pl.DataFrame:
     kind = pl.col("kind")
-    return events.group_by("thread").agg(
-        pl.col("source").unique().sort().last().alias("source"),
+    counted = {
+        "boundaries": kind == COMPACTION,
+        "compacted": kind == "context_compacted",
+        "error_count": kind == "error",
+    }
+    # Told record by record first: grouping texts would copy them.
+    facts = events.select(
+        "thread", "ts", "run", **counted, spine=pl.col("source") == "spine", shut_down=kind == "shutdown"
+    )
+    observed = facts.group_by("thread").agg(
         pl.col("ts").min().alias("first_at"),
         pl.col("ts").max().alias("ended_at"),
         pl.col("run").n_unique().cast(pl.Int32).alias("run_count"),
-        (kind == COMPACTION).sum().cast(pl.Int32).alias("boundaries"),
-        (kind == "context_compacted").sum().cast(pl.Int32).alias("compacted"),
-        (kind == "error").sum().cast(pl.Int32).alias("error_count"),
-        (pl.col("source") == "spine").any().alias("approvals_observable"),
-        (kind == "shutdown").any().alias("shut_down"),
+        pl.col(*counted).sum().cast(pl.Int32),
+        pl.col("spine").any().alias("approvals_observable"),
+        pl.col("shut_down").any(),
     )
+    source = pl.when("approvals_observable").then(pl.lit("spine")).otherwise(pl.lit("rollout"))
+    return observed.with_columns(source.alias("source"))
 
 
 def _turn_totals(turns: pl.DataFrame) -> pl.DataFrame:

@@ -183,13 +183,12 @@ def _with_late_exits(calls: pl.DataFrame) -> pl.DataFrame:
 
 def _turn_ends(events: pl.DataFrame) -> pl.DataFrame:
     """How each turn ended, and whether its source records approvals."""
+    aborted, ended = pl.col("kind") == "turn_aborted", pl.col("kind").is_in(kinds.TURN_ENDS)
+    told = events.select("thread", "turn", aborted.alias("turn_aborted"), ended.alias("turn_ended"))
     return (
-        events.filter(pl.col("turn").is_not_null())
+        told.filter(pl.col("turn").is_not_null())
         .group_by("thread", "turn")
-        .agg(
-            (pl.col("kind") == "turn_aborted").any().alias("turn_aborted"),
-            pl.col("kind").is_in(kinds.TURN_ENDS).any().alias("turn_ended"),
-        )
+        .agg(pl.col("turn_aborted", "turn_ended").any())
     )
 
 

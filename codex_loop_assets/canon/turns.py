@@ -13,7 +13,7 @@ from codex_loop_assets.canon.timeline import Timeline, timeline
 from codex_loop_assets.tables import TURNS
 
 _TURN = ("thread", "turn")
-_COURSE = ("run", "ordinal", "kind", "role", "text", "seq", "ts", "duration_ms", "detail", "decision", "tokens")
+_ENDS = ("task_complete", "turn_aborted")
 
 
 def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | None = None) -> pl.DataFrame:
@@ -28,17 +28,17 @@ def from_timeline(line: Timeline, calls: pl.DataFrame) -> pl.DataFrame:
     """The same from what has been computed already; `calls`: see `tool_calls.joined`."""
     if line.prompts.is_empty():
         return TURNS.empty()
-    inside = line.events.filter(pl.col("turn").is_not_null()).select(*_TURN, *_COURSE)
     frame = (
         _opened(line)
-        .join(_course(inside), on=_TURN, how="left")
+        .join(_course(line.events), on=_TURN, how="left")
+        .join(_said(line.events), on=_TURN, how="left")
         .join(line.contexts, on=_TURN, how="left")
         .join(_call_counts(calls), on=_TURN, how="left")
         .join(line.usage.group_by(_TURN).agg(pl.col("total_tokens").sum()), on=_TURN, how="left")
         .join(human_threads(line), on="thread", how="left")
         .sort(_TURN)
     )
-    frame = _with_ends(frame)
+    frame = _with_ends(frame.with_columns(pl.col("silent_end").fill_null(True)))
     frame = with_rollbacks(frame, line.events)
     return TURNS.conform(_finished(frame))
 
@@ -55,31 +55,59 @@ def _opened(line: Timeline) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _course(inside: pl.DataFrame) -> pl.DataFrame:
-    """What followed, from the turn's events."""
-    kind, text = pl.col("kind"), pl.col("text")
-    said = kind.is_in(ASSISTANT_WORDS) & (pl.col("role") == "assistant") & (text != "")
-    end = kind.is_in(("task_complete", "turn_aborted"))
-    detail = pl.col("detail").fill_null("")
-    refused = detail.str.contains('"state":"refused"', literal=True)
-    return inside.group_by(_TURN).agg(
+def _course(events: pl.DataFrame) -> pl.DataFrame:
+    """What happened, from all of the turn's events. Facts are told record by record first: grouping the texts would
+    copy them, and a session's events are large."""
+    kind = pl.col("kind")
+    refused = pl.col("detail").str.contains('"state":"refused"', literal=True).fill_null(False)
+    told = {
+        "has_error": kind == "error",
+        "interrupt_sent": kind == "interrupt",
+        "shutdown_sent": kind == "shutdown",
+        "refused": (pl.col("decision") == "abort").fill_null(False) | refused,
+        "records_ends": kind.is_in(("task_started", "task_complete")),
+        "undo_inside": kind.is_in(("undo_completed", "undo_started", "undo")),
+    }
+    counted = {"boundaries": kind == COMPACTION, "compacted": kind == "context_compacted"}
+    facts = events.select(*_TURN, "seq", "ts", **told, **counted).filter(pl.col("turn").is_not_null())
+    return facts.group_by(_TURN).agg(
         pl.col("seq").max().alias("seq_end"),
         pl.col("ts").max().alias("last_at"),
-        pl.coalesce(text.filter(said).last(), text.filter(kind == "task_complete").last()).alias("final_message"),
-        kind.filter(end).last().alias("end"),
-        pl.col("ts").filter(end).last().alias("end_at"),
-        pl.col("duration_ms").filter(end).last().alias("stated_duration_ms"),
-        detail.filter(kind == "turn_aborted").last().str.json_path_match("$.reason").alias("stated_reason"),
-        detail.filter(kind == "task_complete").last().str.contains('"error"', literal=True).alias("failed_end"),
-        (kind == "error").any().alias("has_error"),
-        text.filter(kind == "task_complete").last().is_null().alias("silent_end"),
-        (kind == "interrupt").any().alias("interrupt_sent"),
-        (kind == "shutdown").any().alias("shutdown_sent"),
-        ((pl.col("decision") == "abort") | refused).any().alias("refused"),
-        kind.is_in(("task_started", "task_complete")).any().alias("records_ends"),
-        (kind == COMPACTION).sum().cast(pl.Int32).alias("boundaries"),
-        (kind == "context_compacted").sum().cast(pl.Int32).alias("compacted"),
-        kind.is_in(("undo_completed", "undo_started", "undo")).any().alias("undo_inside"),
+        pl.col(*told).any(),
+        pl.col(*counted).sum().cast(pl.Int32),
+    )
+
+
+def _said(events: pl.DataFrame) -> pl.DataFrame:
+    """The agent's last words and the record that ends the turn: where they stand first, then only those."""
+    kind = pl.col("kind")
+    marks = {
+        "words": kind.is_in(ASSISTANT_WORDS) & (pl.col("role") == "assistant") & (pl.col("text") != ""),
+        "end": kind.is_in(_ENDS),
+        "complete": kind == "task_complete",
+        "abort": kind == "turn_aborted",
+    }
+    marked = events.select(*_TURN, pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), **marks)
+    last = (
+        marked.filter(pl.col("turn").is_not_null() & pl.any_horizontal(*marks))
+        .group_by(_TURN)
+        .agg(pl.col("row").filter(name).last().alias(name) for name in marks)
+    )
+
+    def at(mark: str, column: str) -> pl.Series:
+        return events[column].gather(last[mark]).alias(column)
+
+    words, ended = at("words", "text"), at("complete", "text")
+    failed = at("complete", "detail").str.contains('"error"', literal=True).fill_null(False)
+    return last.select(
+        *_TURN,
+        words.zip_with(words.is_not_null(), ended).alias("final_message"),
+        at("end", "kind").alias("end"),
+        at("end", "ts").alias("end_at"),
+        at("end", "duration_ms").alias("stated_duration_ms"),
+        at("abort", "detail").str.json_path_match("$.reason").alias("stated_reason"),
+        failed.set(last["complete"].is_null(), None).alias("failed_end"),
+        ended.is_null().alias("silent_end"),
     )
 
 

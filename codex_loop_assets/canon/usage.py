@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
+_DECODED_AT_ONCE = 10_000  # Decoding takes a kilobyte of memory for each text.
 FIELDS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens")
 
 
@@ -21,7 +22,7 @@ def increases(events: pl.DataFrame) -> pl.DataFrame:
         "turn",
         "ordinal",
         pl.col("detail").fill_null("").str.contains('"inherited":true', literal=True).alias("inherited"),
-        *_totals(counts["tokens"]),
+        *_totals(counts["tokens"]).get_columns(),
     )
     restarted = pl.col("total_tokens") < pl.col("total_tokens").shift(1).over("thread")
     return counts.with_columns(
@@ -36,10 +37,18 @@ def increases(events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _totals(tokens: pl.Series) -> list[pl.Series]:
+def _totals(tokens: pl.Series) -> pl.DataFrame:
     """The columns FIELDS of these JSON texts; what is no whole number is null."""
+    slices = [tokens.slice(start, _DECODED_AT_ONCE) for start in range(0, max(tokens.len(), 1), _DECODED_AT_ONCE)]
+    return pl.concat(map(_decoded, slices))
+
+
+def _decoded(tokens: pl.Series) -> pl.DataFrame:
     try:
-        return tokens.str.json_decode(pl.Struct(dict.fromkeys(FIELDS, pl.Int64))).struct.unnest().get_columns()
+        return tokens.str.json_decode(pl.Struct(dict.fromkeys(FIELDS, pl.Int64))).struct.unnest()
     except pl.exceptions.ComputeError:
         # One odd value refuses the whole column; patterns take each by itself, in more than twice the time.
-        return [tokens.str.extract(rf'"{name}":\s?(\d+)').cast(pl.Int64, strict=False).alias(name) for name in FIELDS]
+        return tokens.to_frame("tokens").select(
+            pl.col("tokens").str.extract(rf'"{name}":\s?(\d+)').cast(pl.Int64, strict=False).alias(name)
+            for name in FIELDS
+        )

@@ -22,7 +22,6 @@ _TYPES = {
     "file": pl.Int32,
     "turn_at": pl.String,
 }
-_PATHS = _COLUMNS.index("paths")
 _SEPARATOR = "\x00"
 
 
@@ -40,7 +39,7 @@ class EventBatches:
         self._row_limit = settings.batch_rows
         self._byte_limit = settings.batch_bytes
         self._bytes = 0
-        self._frames: list[pl.DataFrame] = []
+        self._parts: dict[str, list[pl.Series]] = {name: [] for name in _COLUMNS}
         self._files: list[str] = []
 
     def file_number(self, name: str) -> int:
@@ -58,33 +57,30 @@ class EventBatches:
         self._bytes = 0
         if not self.rows:
             return
-        columns = list(zip(*self.rows, strict=True))
+        columns = dict(zip(_COLUMNS, zip(*self.rows, strict=True), strict=True))
         self.rows.clear()
-        paths = columns[_PATHS]
+        paths = columns["paths"]
         if paths.count(None) < len(paths):
-            columns[_PATHS] = tuple(None if p is None else _SEPARATOR.join(p) for p in paths)
-        frame = pl.DataFrame([_series(name, values) for name, values in zip(_COLUMNS, columns, strict=True)])
-        files = pl.Series("file", self._files, dtype=pl.String)
-        self._frames.append(
-            frame.with_columns(
-                parse_timestamps(frame["ts"]),
-                files.gather(frame["file"]),
-                pl.col("paths").str.split(_SEPARATOR),
-                pl.coalesce("turn_id", "turn_at").alias("turn_id"),
-            ).drop("turn_at")
-        )
+            columns["paths"] = tuple(None if p is None else _SEPARATOR.join(p) for p in paths)
+        for name, values in columns.items():
+            series = _series(name, values)
+            self._parts[name].append(parse_timestamps(series) if name == "ts" else series)
 
     def frame(self) -> pl.DataFrame:
         """Everything added, in the order it was added."""
         self._flush()
-        frames, self._frames = self._frames, []
-        if not frames:
+        if not self._parts["ts"]:
             return _empty()
         # In one chunk, because otherwise each column added later makes Polars copy all the others; column by column,
         # because a large file's events would be there twice if all were joined at once.
-        return pl.DataFrame(
-            [pl.concat([f.drop_in_place(name) for f in frames], rechunk=True) for name in frames[0].columns]
-        )
+        frame = pl.DataFrame([pl.concat(self._parts.pop(name), rechunk=True) for name in _COLUMNS])
+        self._parts = {name: [] for name in _COLUMNS}
+        files = pl.Series("file", self._files, dtype=pl.String)
+        return frame.with_columns(
+            files.gather(frame["file"]),
+            pl.col("paths").str.split(_SEPARATOR),
+            pl.coalesce("turn_id", "turn_at").alias("turn_id"),
+        ).drop("turn_at")
 
 
 def _series(name: str, values: tuple) -> pl.Series:

@@ -60,7 +60,7 @@ def write_one_session(home: Path, megabytes: int) -> None:
         file.write(head)
         copy = 0
         while file.tell() < megabytes * 1_000_000:
-            file.write(body.replace(b'"call_', b'"call_%d_' % copy))
+            file.write(body.replace(b':"call_', b':"call_%d_' % copy))
             copy += 1
 
 

@@ -78,13 +78,11 @@ class _Episode:
 )
 def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     patterns, checks = FailurePatterns.read(thresholds), CheckPatterns.read(thresholds)
-    columns = (
-        "thread_id", "run", "turn_id", "call_id", "seq_start", "seq_end", "name", "command", "exit_code", "status",
-        "approval", "success", "paths",
-    )  # fmt: skip
-    of_failures = pl.when(pl.col("exit_code") != 0).then(pl.col("output", "occurred_at"))
+    columns = ("thread_id", "run", "turn_id", "seq_start", "name", "command", "exit_code", "success", "paths")
+    of_failures = ("output", "occurred_at", "call_id", "seq_end", "status", "approval")
     own = pl.col("name").is_in(("shell", "apply_patch")) & (pl.col("actor") != "user")
-    calls = canon.tool_calls.lazy().filter(own).select(*columns, of_failures).collect()
+    only_failures = pl.when(pl.col("exit_code") != 0).then(pl.col(*of_failures))
+    calls = canon.tool_calls.lazy().filter(own).select(*columns, only_failures).collect()
     failing = calls.filter(
         (pl.col("name") == "shell") & (pl.col("exit_code") != 0) & ~pl.col("status").is_in(_NOT_A_FAILURE)
     )
@@ -92,7 +90,13 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
         return []
     threads = failing["thread_id"].unique()
     ordered = with_checks(canon, calls.filter(pl.col("thread_id").is_in(threads.implode())), checks)
-    rows = ordered.sort("thread_id", "run", "seq_start").to_dicts()
+    ordered = ordered.sort("thread_id", "run", "seq_start")
+    # A long session has tens of thousands of calls, nearly all of which worked: as Python objects those have only what
+    # failures are compared with.
+    rows = ordered.select(*columns, "check").to_dicts()
+    failed = ordered.with_row_index("row").filter(pl.col("exit_code") != 0).select("row", *of_failures)
+    for row, *more in failed.iter_rows():
+        rows[row].update(zip(of_failures, more, strict=True))
     _read_outputs(rows, patterns, checks)
     words = _words(canon, threads, patterns)
     episodes = []

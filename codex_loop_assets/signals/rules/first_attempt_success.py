@@ -13,6 +13,8 @@ from codex_loop_assets.signals.quoting import during, show_command
 from codex_loop_assets.signals.reading import groups, top_level, with_request
 from codex_loop_assets.signals.rules.rule import rule
 
+_REQUEST = ("thread_id", "run", "request_seq")
+
 
 @rule(
     category="first_attempt_success",
@@ -35,21 +37,21 @@ def find(canon: CanonTables, thresholds: Mapping[str, Any]) -> list[Moment]:
     done = work(canon, human, thresholds)
     threads = done.filter(pl.col("what") == "check_passed")["thread_id"].unique()
     placed = with_request(canon, done.filter(pl.col("thread_id").is_in(threads.implode())), "seq_start")
-    own_turns = canon.turns.filter(pl.col("thread_id").is_in(threads.implode()))
+    first_edits = placed.filter(pl.col("what") == "edit").unique("thread_id", keep="first", maintain_order=True)
+    # As Python objects only what belongs to the turn of a first edit: a long session has thousands of steps, and the
+    # words of the request stand beside each.
+    of_turn = placed.drop("request").join(first_edits, on=_REQUEST, how="semi", nulls_equal=True, maintain_order="left")
+    asked = first_edits.select("thread_id", "run", pl.col("request_seq").alias("seq_start"))
+    own_turns = canon.turns.join(asked, on=asked.columns, how="semi")
     turns = {(turn["thread_id"], turn["run"], turn["seq_start"]): turn for turn in own_turns.to_dicts()}
     moments = []
-    for steps in groups(placed, "thread_id"):
+    for steps in groups(of_turn, "thread_id"):
         first_edit = next(step for step in steps if step["what"] == "edit")
         turn = turns.get((first_edit["thread_id"], first_edit["run"], first_edit["request_seq"]))
         if turn is not None and turn["human"] and not taken_back(turn):
-            moments += _moment(first_edit, [step for step in steps if _in_turn(step, first_edit)])
+            later = [step for step in steps if step["seq_start"] > first_edit["seq_start"]]
+            moments += _moment({**first_edit, "request": turn["user_message"]}, later)
     return moments
-
-
-def _in_turn(step: Mapping[str, Any], edit: Mapping[str, Any]) -> bool:
-    return (step["run"], step["request_seq"]) == (edit["run"], edit["request_seq"]) and step["seq_start"] > edit[
-        "seq_start"
-    ]
 
 
 def _moment(edit: Mapping[str, Any], later: list[dict[str, Any]]) -> list[Moment]:
