@@ -124,7 +124,7 @@ def _compile(entry: Mapping[str, Any], order: int, judge: ValueJudge, settings: 
         after=entry.get("after", 0),
         reach=entry.get("reach", settings["reach"]),
         bounded=entry.get("bounded", False),
-        context_chars=settings["context_chars"],
+        context_chars=entry.get("context_chars", settings["context_chars"]),
         accept=_acceptance(entry, judge),
         assignment=_assignment(judge, entry.get("short_values", False)) if "assignment" in entry else None,
         placeholder=entry.get("placeholder"),
