@@ -69,12 +69,13 @@ def demo(use_fixtures: bool, codex_home: str | None, skip_openai: bool, output: 
 
 def run(home, console: Console) -> None:
     """Run every stage as `codex-loop daily` does, then show the scorecard, what was made, and what to do next."""
-    from codex_loop_assets.cli.pipeline import run_daily
+    from codex_loop_assets.cli.pipeline import finish, run_stages
 
-    run_daily(home, console)
-    promoted(home, console)
+    run_stages(home, console)
     if home.overrides().get("home", {}).get("truth") and (RECORDED / "recorded.json").is_file():
         recorded_verdict(home, console)
+    finish(home, console)
+    promoted(home, console)
     scores(home, console)
     funnel(home, console)
     made(home, console)
@@ -166,7 +167,6 @@ def recorded_verdict(home, console: Console) -> None:
     verdict = verify.record(home, ticket_id, today(), None)
     ticket_history.note(home, ticket_id, "note", life.SYSTEM, f"the trials behind this verdict are recorded: {REMAKE}")
     materialise(home, ["tickets"], clusters=[target])
-    materialise(home, ["site"])
     console.print(f"\nVerdict on {ticket_id}, from recorded real job folders (remake them: {REMAKE})")
     console.print(verdict.markdown(), markup=False, highlight=False)
 

@@ -121,9 +121,22 @@ def run_daily(
     tasks: bool = True,
 ) -> None:
     """Materialise every stage for the days that need it and print the overview."""
+    run_stages(home, console, days=days, since=since, reschema=reschema, tasks=tasks)
+    finish(home, console)
+
+
+def run_stages(
+    home: Home,
+    console: Console,
+    *,
+    days: tuple[str, ...] = (),
+    since: datetime | None = None,
+    reschema: bool = False,
+    tasks: bool = True,
+) -> None:
+    """Every stage but the site, for the days that need it."""
     from codex_loop_assets.cli.refresh import refresh_clusters
     from codex_loop_assets.cli.runs import materialise
-    from codex_loop_assets.cli.summaries import overview
 
     chosen = days or which.for_daily(home, since)
     materialise(home, [*INGEST, *CANON, *SIGNALS, *DISCOVERY], days=chosen, config=_reschema(reschema))
@@ -136,7 +149,13 @@ def run_daily(
         refresh_clusters(home)
     materialise(home, SUMMARIES)
     materialise(home, REPORT, days=chosen)
-    # Last: it shows the days' reports, and which failed run has not been made good.
+
+
+def finish(home: Home, console: Console) -> None:
+    """Make the site, last: it shows the days' reports, and which failed run has not been made good. Then the overview."""
+    from codex_loop_assets.cli.runs import materialise
+    from codex_loop_assets.cli.summaries import overview
+
     materialise(home, SITE)
     home.refresh_catalogue()
     overview(home, console)
