@@ -58,6 +58,7 @@ EXIT_CODES = {"close": 0, "keep": 1, "reopen": 2}
     "--ak", "arguments", multiple=True, metavar="KEY=VALUE", help="Argument of that agent, as Harbor takes it."
 )
 @click.option("-k", "attempts", default=3, show_default=True, type=click.IntRange(min=1), help="Its trials per task.")
+@click.option("--candidate", metavar="ARM", help="The arm that is judged (default: the one whose trials began last).")
 @click.option(
     "--since", callback=parse_day, help="Day the change reached people: production before and after it is compared."
 )
@@ -71,11 +72,13 @@ def verify(
     model: str | None,
     arguments: tuple[str, ...],
     attempts: int,
+    candidate: str | None,
     since: str | None,
 ) -> None:
     """Close, keep or reopen a ticket by measured proof, with the statistics shown.
 
-    The arm whose trials started first is the baseline: measure before the change, and again after it. Trials come from job
+    The arm whose trials started first is the baseline: measure before the change, and again after it. One arm is judged; what
+    others did is shown. Trials come from job
     folders (--job), from a run made here (--agent), or are those already taken in. The neighbours' tasks and the delight
     guard's count as far as they were measured with the same arms (`codex-loop ingest-job DIR --cluster-id CLUSTER --arm
     NAME`). The verdict goes to the ticket's history.
@@ -96,7 +99,7 @@ def verify(
     measured = home.lake.has("regressions", cluster_id) or not jobs.jobs_folder(home, cluster_id).is_dir()
     if folders or not measured:
         materialise(home, MEASURE, clusters=[cluster_id])
-    verdict = record(home, ticket_id, today(), date.fromisoformat(since) if since else None)
+    verdict = record(home, ticket_id, today(), date.fromisoformat(since) if since else None, candidate)
     materialise(home, ["tickets"], clusters=[cluster_id])
     _print(verdict, home.lake.read("eval_runs", cluster_id)["arm"].unique().sort().to_list())
     raise SystemExit(EXIT_CODES[verdict.outcome])
@@ -165,31 +168,36 @@ def advice(verdict: rule.Verdict, arms: list[str]) -> list[str]:
     return found
 
 
-def record(home: Home, ticket_id: str, day: date, since: date | None) -> rule.Verdict:
+def record(home: Home, ticket_id: str, day: date, since: date | None, candidate: str | None = None) -> rule.Verdict:
     """Decide about a ticket and append the event to its history; the same verdict on the same day is one event."""
     state = find_ticket(home, ticket_id)
     ticket_history.being_measured(home, state.cluster_id)
-    verdict = judge(home, state, day, since)
+    verdict = judge(home, state, day, since, candidate)
     # A second proof must not move the day from which on a recurrence counts.
     if not (state.status == "verified" and verdict.outcome == "close"):
         ticket_history.append(home, [verdict.event])
     return verdict
 
 
-def judge(home: Home, state: life.State, day: date, since: date | None) -> rule.Verdict:
-    """The verdict on a ticket from the home's comparisons and, where the day of the change is known (`since`, or as the
-    ticket's history says), from production."""
+def judge(home: Home, state: life.State, day: date, since: date | None, candidate: str | None = None) -> rule.Verdict:
+    """The verdict on a ticket from the home's comparisons of one arm (the named one, else the newest) and, where the day of the
+    change is known (`since`, or as the ticket's history says), from production. Raises Problem for an arm that was not compared."""
     lake = home.lake
+    regressions = lake.read("regressions", state.cluster_id)
+    if candidate and candidate not in regressions["candidate_arm"]:
+        have = ", ".join(regressions["candidate_arm"].unique().sort()) or "none"
+        raise Problem(f"no trials of the arm {candidate!r} were compared with a baseline; arms that were: {have}")
     category = newest_state(state.cluster_id, lake.read("clusters"), day)["top_category"]
     found = evaluation_sets.sets_of(home, state.cluster_id)
     changed_on = since or state.fixing_since or state.verified_on
     return rule.decide(
         state,
         category,
-        evaluation_sets.compared(home, state.cluster_id, found, lake.read("regressions", state.cluster_id), category),
+        evaluation_sets.compared(home, state.cluster_id, found, regressions, category),
         day,
         production(home, state, changed_on) if changed_on else None,
         home.section("tickets"),
+        candidate=candidate or evaluation_sets.newest_arm(home, state.cluster_id),
         shortfalls=shortfalls(found, home.section("distill")["sets"]),
         provable=has_task(
             lake.read("harbor_datasets", state.cluster_id), lake.read("task_validations", state.cluster_id)

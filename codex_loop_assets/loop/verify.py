@@ -24,13 +24,14 @@ from codex_loop_assets.settings import section
 
 Outcome = Literal["close", "keep", "reopen"]
 REWARD = "reward"
+NOT_JUDGED = "not judged"
 _EVENT = {"close": "verified", "reopen": "regressed", "keep": "proof_kept_open"}
 
 
 @dataclass(frozen=True)
 class Check:
     """One comparison and what it means for the ticket. `row` is a row of `regressions`; `role` is target, neighbour or
-    delight_guard; `effect` is helps, harms or undecided."""
+    delight_guard; `effect` is helps, harms or undecided, or `not judged` where it is about another arm than the verdict."""
 
     role: str
     row: Mapping[str, Any]
@@ -96,11 +97,13 @@ def decide(
     settings: Mapping | None = None,
     *,
     shortfalls: Mapping[str, str] | None = None,
+    candidate: str | None = None,
     provable: bool = True,
 ) -> Verdict:
     """The verdict on a ticket. `comparisons` maps target, neighbour and delight_guard to rows of `regressions`; `shortfalls`
     maps those of them whose set has too few proven tasks to why (`distill.sets.shortfalls`): whatever was measured on
-    such a set decides nothing.
+    such a set decides nothing. `candidate`: the arm that the verdict is about; what other arms did is shown and decides
+    nothing (a weak model tried since must not reopen what a fix has closed). None: all are.
 
     Closes when the target's friction (or, where no trial could show it, its reward) improves, its reward does not get
     worse, no neighbour and no guard gets worse, and production does not say otherwise. Reopens a verified ticket when
@@ -109,11 +112,14 @@ def decide(
     """
     rule = (settings or section("tickets"))["verify"]
     short = dict(shortfalls or {})
-    checks = tuple(
+    shown = tuple(
         _check(role, row, rule, short.get(role))
+        if candidate in (None, row["candidate_arm"])
+        else Check(role, row, NOT_JUDGED, "")
         for role in ("target", "neighbour", "delight_guard")
         for row in comparisons.get(role, pl.DataFrame()).to_dicts()
     )
+    checks = tuple(check for check in shown if check.effect != NOT_JUDGED)
     harms = [check.message for check in checks if check.effect == "harms"]
     missing = _missing(checks, category, rule, short)
     worse = _production_worse(production)
@@ -138,7 +144,7 @@ def decide(
         reason,
         {"comparisons": _digest(checks)},
     )
-    return Verdict(outcome, reason, checks, production, event, tuple(short.values()))
+    return Verdict(outcome, reason, shown, production, event, tuple(short.values()))
 
 
 def _check(role: str, row: Mapping[str, Any], rule: Mapping, shortfall: str | None) -> Check:

@@ -62,6 +62,14 @@ def compared(
     return {"target": regressions, **around}
 
 
+def newest_arm(home: Home, cluster_id: str) -> str | None:
+    """The arm whose trials began last, of those that were compared with the baseline; None where nothing was compared."""
+    compared_arms = home.lake.read("regressions", cluster_id)["candidate_arm"].unique().to_list()
+    runs = home.lake.read("eval_runs", cluster_id).filter(pl.col("arm").is_in(compared_arms))
+    began = runs.group_by("arm").agg(pl.col("started_at").min()).sort("started_at", "arm", nulls_last=False)
+    return began["arm"][-1] if began.height else None
+
+
 def category_of(home: Home, cluster_id: str) -> str | None:
     """The category that most of the cluster's signals have, in its newest state; None for one that is no cluster (adhoc)."""
     rows = home.lake.read("clusters").filter(pl.col("cluster_id") == cluster_id).sort("dt")

@@ -123,6 +123,17 @@ def test_an_agent_is_run_alone_and_only_where_harbor_is(planted, tmp_path, monke
     assert result.exit_code == 1 and expected in result.output and status(planted) == "new"
 
 
+def test_a_worse_arm_that_ran_later_is_judged_when_nobody_says_otherwise(planted, tmp_path):
+    ticket, options = ticket_of(planted), []
+    for name, reward, day in (("before", 0.3, 10), ("fix", 1.0, 11), ("weak", 0.0, 12)):
+        options += ["--job", str(job(tmp_path / name, reward, day)), "--arm", name]
+    assert "# Verdict: keep" in run(ticket, *options).output and status(planted) == "fixing"
+    assert "# Verdict: close" in run(ticket, "--candidate", "fix").output and status(planted) == "verified"
+    assert run(ticket, "--candidate", "weak").exit_code == 2 and status(planted) == "regressed"
+    unknown = run(ticket, "--candidate", "nobody")
+    assert unknown.exit_code == 1 and "arms that were: fix, weak" in unknown.output
+
+
 def test_too_few_proven_tasks_close_nothing_and_the_verdict_names_every_set_that_is_too_small(planted):
     ticket = ticket_of(planted)
     compared(planted, "improved", 0.6)

@@ -247,6 +247,17 @@ def test_a_close_says_which_sets_were_too_small_to_guard_it():
     assert f"- {short['delight_guard']}" in verdict.markdown()
 
 
+def test_one_arm_is_judged_and_what_others_did_is_shown_only():
+    other = WORSE | {"candidate_arm": "a weak model"}
+    frames = {"target": [FRICTION_GONE, row(), other], "delight_guard": [other]}
+    comparisons = {role: TABLES["regressions"].frame(rows) for role, rows in frames.items()}
+    verdict = verify.decide(state("verified"), CATEGORY, comparisons, DAY, candidate="new")
+    assert verdict.outcome == "close" and len(verdict.checks) == 4
+    assert "`old` → `a weak model` (not judged) | regressed" in verdict.markdown()
+    assert {item["candidate_arm"] for item in verdict.event.data["comparisons"]} == {"new"}
+    assert verify.decide(state("verified"), CATEGORY, comparisons, DAY, candidate="a weak model").outcome == "reopen"
+
+
 @pytest.mark.parametrize("shortfalls", [None, {"neighbour": "not enough data: 0 of 3"}])
 def test_a_required_set_that_says_nothing_keeps_the_ticket_open(shortfalls):
     strict = section("tickets", {"tickets": {"verify": {"require_neighbours": True}}})
