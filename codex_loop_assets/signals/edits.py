@@ -37,16 +37,21 @@ class FileEdit:
 def repeated_patches(canon: CanonTables, minimum: int) -> pl.DataFrame:
     """Applied patches of the agent, in order, that touch a file patched at least `minimum` times for one request, with
     the request (see `with_request`)."""
-    is_applied = (pl.col("name") == "apply_patch") & pl.col("success").fill_null(False) & (pl.col("actor") != "user")
-    numbered = canon.tool_calls.lazy().with_row_index("row").filter(is_applied)
-    applied = numbered.select("row", *_PLACE, "paths").collect().sort("thread_id", "run", "seq_start")
-    placed = with_request(canon, applied, "seq_start")
+    placed = canon.once("applied patches", lambda: _applied(canon))
     files = ("thread_id", "run", "request_seq", "paths")
     touched = placed.lazy().select("row", *files).explode("paths")
     often = touched.filter(pl.len().over(files) >= minimum).select(pl.col("row").unique()).collect()
     busy = placed.drop("paths").filter(pl.col("row").is_in(often["row"].implode()))
     # The patches themselves last, and only these: a day's patches are a good part of its text.
     return pl.concat([busy, canon.tool_calls.select("changes", "arguments")[busy["row"]]], how="horizontal").drop("row")
+
+
+def _applied(canon: CanonTables) -> pl.DataFrame:
+    """Applied patches of the agent in order: their `row` in the tool calls, place, paths and request."""
+    is_applied = (pl.col("name") == "apply_patch") & pl.col("success").fill_null(False) & (pl.col("actor") != "user")
+    numbered = canon.tool_calls.lazy().with_row_index("row").filter(is_applied)
+    applied = numbered.select("row", *_PLACE, "paths").collect().sort("thread_id", "run", "seq_start")
+    return with_request(canon, applied, "seq_start")
 
 
 def edits_by_file(patches: list[dict[str, Any]]) -> dict[str, list[FileEdit]]:

@@ -27,6 +27,7 @@ _TAIL_LINES = 60
 _SHORTEST_ERROR = 8
 _HEADER_LINES = 8
 _LOOK_AT = 4_000
+_READ_AT_ONCE = 1_000  # outputs whose lines are looked through together
 _TIMED_OUT = 124
 # Steps whose own failure is not in question.
 _SILENT = frozenset({"cd", "echo", "set", "export", "true"})
@@ -80,9 +81,9 @@ class FailurePatterns:
 
 
 class Printed(NamedTuple):
-    """What a failing command itself printed (see `plain_output`), and what the head of it says."""
+    """Whether a failing command itself printed anything (see `plain_output`), and what the head of it says."""
 
-    text: str
+    silent: bool
     harmless: bool
     reader_error: bool
     absence: bool
@@ -91,11 +92,10 @@ class Printed(NamedTuple):
 
 def printed(outputs: Sequence[str], patterns: FailurePatterns) -> list[Printed]:
     """The outputs of failing commands as `excuse` wants them, read all at once."""
-    texts = [plain_output(output) for output in outputs]
-    heads = _column([text[:_LOOK_AT] for text in texts])
+    heads = _column([plain_output(output)[:_LOOK_AT] for output in outputs])
     wanted = (patterns.harmless, patterns.reader_errors, patterns.absence, patterns.error_lines)
     said = (found.to_list() for found in matching(heads, *wanted))
-    return list(map(Printed, texts, *said))
+    return list(map(Printed, (heads == "").to_list(), *said))
 
 
 def excuse(command: str, exit_code: int, output: Printed, patterns: FailurePatterns) -> str | None:
@@ -118,8 +118,8 @@ def excuse(command: str, exit_code: int, output: Printed, patterns: FailurePatte
     if not given:
         return None
     only_looks = all(step.program in patterns.readers or step.program in patterns.searches for step in steps)
-    says_nothing_wrong = not output.text or only_looks or not output.error
-    if len(given) == len(reasons) or not output.text or (reasons[-1] and says_nothing_wrong):
+    says_nothing_wrong = output.silent or only_looks or not output.error
+    if len(given) == len(reasons) or output.silent or (reasons[-1] and says_nothing_wrong):
         return given[-1]
     return None
 
@@ -132,7 +132,7 @@ def _step_excuse(step: Step, exit_code: int, output: Printed, patterns: FailureP
         return "a search or test with a negative answer"
     if step.program in patterns.readers and output.reader_error:
         return "looked for something that is not there"
-    if step.program in ("ls", "find") and not output.text:
+    if step.program in ("ls", "find") and output.silent:
         return "looked for something that is not there"
     if patterns.probes.search(line) or (output.absence and patterns.absence_probes.search(line)):
         return "a probe with a negative answer"
@@ -142,6 +142,11 @@ def _step_excuse(step: Step, exit_code: int, output: Printed, patterns: FailureP
 def telling_lines(outputs: Sequence[str], patterns: FailurePatterns) -> list[str]:
     """Of each output the line that best says what went wrong: the first that names an error exactly, else the last that
     mentions one, else the last that says anything."""
+    pieces = (outputs[start : start + _READ_AT_ONCE] for start in range(0, len(outputs), _READ_AT_ONCE))
+    return [line for piece in pieces for line in _telling_lines(piece, patterns)]
+
+
+def _telling_lines(outputs: Sequence[str], patterns: FailurePatterns) -> list[str]:
     tails = [[line for line in plain_output(output).splitlines()[-_TAIL_LINES:] if line.strip()] for output in outputs]
     lines = _column([line for tail in tails for line in tail])
     noise, error, exact = matching(lines, _NOISE, patterns.error_lines, _EXACT)
