@@ -22,12 +22,12 @@ from codex_loop_assets.traces.echoes import REPEATED_REASONING, SPOKEN, Echoes
 from codex_loop_assets.traces.lines import Block, read_blocks
 from codex_loop_assets.traces.long_lines import head_content
 from codex_loop_assets.traces.normalise import Normaliser
-from codex_loop_assets.traces.row import KIND, Content
+from codex_loop_assets.traces.row import DETAIL, KIND, Content
 from codex_loop_assets.traces.runs import RunNumbers
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.tally import Tally
 from codex_loop_assets.traces.timestamps import timestamp_text
-from codex_loop_assets.traces.values import integer, mapping, string
+from codex_loop_assets.traces.values import integer, mapping, merged_json, string
 
 SCHEMA_VERSION = "codex_trace_spine_v1"
 SEGMENT = re.compile(r"^segment-(\d+)\.jsonl$")
@@ -43,6 +43,8 @@ _REVIEWERS = frozenset(
 )  # fmt: skip
 """What a review's turn records between its beginning and its end is the reviewer's, passed on; the reviewer is a thread with a
 spine of its own, where it counts. Its questions to the person are the parent's to answer, and stay."""
+_SPEECH = ("agent_message", "agent_reasoning")
+_OUTPUT = ("reasoning", "function_call", "custom_tool_call", "local_shell_call", "web_search_call")
 _REVIEW_ENDS = ("exited_review_mode", "task_complete", "turn_complete", "turn_aborted")
 
 
@@ -78,6 +80,7 @@ class SpineReader:
         self._runs = RunNumbers(self.settings.seq_gap_memory)
         self._turn: str | None = None
         self._reviewing: str | None = None
+        self._inherits = False
         self._totals: Any = None
         self._raw_totals = self._raw_context = b""
         self._raw_thread = self.thread_id.encode("utf-8", "replace")
@@ -136,7 +139,7 @@ class SpineReader:
                 return False
             self._echoes.reasoned = False
             return self._pass_over(REPEATED_REASONING, head)
-        if tag == b"token_count":
+        if tag == b"token_count" and not self._inherits:
             return self._quick_tokens(data, head, offset, size)
         return tag[-6:] == b"_delta" and tag != b"plan_delta" and self._pass_over("delta", head)
 
@@ -202,6 +205,7 @@ class SpineReader:
             return self._normaliser.record(kind, body.get("context")), kind, self._turn
         if kind == "session_meta":
             self.meta = self.meta or body
+            self._inherits = bool(body.get("forked_from_id"))
             return self._normaliser.record(kind, body), kind, None
         if kind in ("compaction_boundary", "bridge"):
             turn = string(body.get("turn_id") or body.get("parent_turn_id"))
@@ -218,6 +222,8 @@ class SpineReader:
             return "forwarded_from_reviewer", kind, turn
         if kind == "token_count":
             return self._token_count(msg), kind, turn
+        if self._inherits and _is_output(kind, msg):
+            self._inherits = False
         if kind == "session_configured":
             # A new process counts its turns from 0 again, and a review that was cut off is over.
             self.configured, self._reviewing = True, None
@@ -235,7 +241,12 @@ class SpineReader:
         if info is None or (totals is not None and totals == self._totals):
             return "token_count_unchanged"
         self._totals = totals
-        return self._normaliser.event(msg)
+        found = self._normaliser.event(msg)
+        if self._inherits and totals is not None and type(found) is not str:
+            # A fork counts its tokens on from its parent's totals, which Codex reports before the first request.
+            self._inherits = False
+            return (*found[:DETAIL], merged_json(found[DETAIL], {"inherited": True}))
+        return found
 
     def _submission_turn(self, body: dict, op: dict) -> str | None:
         kind = op.get("type")
@@ -285,6 +296,12 @@ class SpineReader:
     def finish(self) -> None:
         """Add what only the whole sequence shows to the notes."""
         self.tally.notes.extend(self._runs.notes())
+
+
+def _is_output(kind: Any, msg: Any) -> bool:
+    """Whether a record is the model's, so that a request has been made."""
+    item = mapping(mapping(msg).get("item")) if kind == "raw_response_item" else {}
+    return kind in _SPEECH or item.get("type") in _OUTPUT or item.get("role") == "assistant"
 
 
 def _turn_of(event_id: str | None) -> str | None:

@@ -7,7 +7,8 @@ import os
 import polars as pl
 import pytest
 
-from codex_loop_assets_tests.traces.building import OTHER, THREAD, Spine, dumps, ingest, meta, moment, said
+from codex_loop_assets import canon
+from codex_loop_assets_tests.traces.building import OTHER, THREAD, Spine, dumps, ingest, meta, moment, said, tokens
 
 REMOTE = {"commit_hash": "9f1c", "branch": "main", "repository_url": "git@example.org:ann/app.git"}
 
@@ -310,3 +311,23 @@ def test_what_a_reviewer_does_counts_in_its_own_thread_and_not_again_in_its_pare
     assert found.events.filter(kind="exec_approval_request").height == 1
     skipped = {row["thread_id"]: json.loads(row["skipped"]) for row in found.spines.to_dicts()}
     assert skipped[THREAD]["forwarded_from_reviewer"] == passed_on and "forwarded_from_reviewer" not in skipped[OTHER]
+
+
+@pytest.mark.parametrize(("reported", "used"), [(True, 300), (False, 1300)])
+def test_a_fork_s_spine_counts_no_tokens_of_its_parent_that_codex_reports_before_the_first_request(
+    tmp_path, reported, used
+):
+    """Without that report nobody can tell the parent's tokens from those of the first request."""
+
+    def count(spine: Spine, total: int) -> Spine:
+        return spine.event("0", "token_count", info=tokens(0, total)["payload"]["info"])
+
+    spine = Spine().meta(forked_from_id=OTHER).prompt("0", "go on")
+    if reported:
+        count(spine, 1000)
+    spine.event("0", "agent_message", message="I do.")
+    count(spine, 1100)
+    count(spine, 1300).done("0").write(tmp_path)
+    found = ingest(tmp_path)
+    turns = canon.turns.build(found.events, found.spines)
+    assert turns["total_tokens"].sum() == used
