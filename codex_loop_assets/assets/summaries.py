@@ -18,7 +18,7 @@ from codex_loop_assets.measure import trends as rates
 from codex_loop_assets.measure.gold import fixture_truth
 from codex_loop_assets.measure.reliability import reliability
 from codex_loop_assets.measure.scorecard import scorecard as score
-from codex_loop_assets.measure.scorecard import with_drift
+from codex_loop_assets.measure.scorecard import with_drift, without_left_out
 from codex_loop_assets.measure.truth import Truth
 from codex_loop_assets.resources.alerts import alerts_now
 from codex_loop_assets.resources.files import replace_folder
@@ -38,7 +38,7 @@ def _every_day(*assets: str) -> list[dg.AssetDep]:
 @dg.multi_asset(
     name="scorecard",
     specs=[
-        table_spec("scorecard", "report", _every_day("detections", "turns")),
+        table_spec("scorecard", "report", _every_day("detections", "turns", "judge_coverage")),
         table_spec("reliability", "report", _every_day("detections", "signals", "turns")),
     ],
 )
@@ -55,7 +55,8 @@ def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
     if labels:
         frames += planted_scores(codex, fixture_truth(Path(labels)))
     card = pl.concat([TABLES["scorecard"].conform(part) for part in frames])
-    frame = with_drift(card, codex.lake.read("scorecard"))
+    looked_for = without_left_out(card, codex.lake.read("judge_coverage"))
+    frame = with_drift(looked_for, codex.lake.read("scorecard"))
     overall = frame.filter(
         (pl.col("category") == "any_friction") & (pl.col("language") == "all") & (pl.col("matching") == "exact")
     )

@@ -42,16 +42,20 @@ def judge_estimate(home: Home, models: tuple[str, ...], first: str | None, last:
     sessions = [transcript for day in days for transcript in _sessions(home, day)]
     schema = current_schema(home)
     table = Table(title=f"Judging {len(sessions):,} sessions of {len(days):,} days by a model", title_justify="left")
-    for heading in ("model", "answered", "calls", "tokens in", "tokens out", "usual", "at worst", "days of budget"):
+    for heading in ("model", "calls", "tokens in", "tokens out", "usual", "at worst", "days"):
         table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
     for model in models or prices["models"]:
         try:
             found = model_judge(home, model).estimate(sessions, schema)
         except UnknownPrice as error:
             raise Problem(str(error)) from error
-        mark = " (configured)" if model == settings["model"] else ""
-        table.add_row(model + mark, *_cells(found, settings["daily_budget_usd"]))
+        table.add_row(f"{model}{' *' * (model == settings['model'])}", *_cells(found, settings["daily_budget_usd"]))
     console.print(table)
+    console.print(
+        "* configured. Calls: for sessions that the model has not answered about. Days: how many daily budgets it takes.",
+        highlight=False,
+        soft_wrap=True,
+    )
     batch = ", half price by batch" if settings["mode"] == "batch" else ""
     left = model_judge(home).budget_left()
     console.print(
@@ -75,4 +79,4 @@ def _cells(found: Estimate, budget: float) -> list[str]:
     )
     tokens = [f"{found.input_tokens:,}", f"{found.output_tokens:,}"]
     money = [f"${found.typical_usd:.2f}", f"${found.worst_usd:.2f}"]
-    return [f"{found.answered:,}", f"{found.calls:,}", *tokens, *money, days]
+    return [f"{found.calls:,}", *tokens, *money, days]

@@ -263,6 +263,27 @@ def _version(findings: list[dict[str, Any]]) -> str:
     return "several/" + hashlib.sha256("\n".join(versions).encode()).hexdigest()[:8]
 
 
+def without_left_out(card: pl.DataFrame, coverage: pl.DataFrame) -> pl.DataFrame:
+    """The scorecard without rows of a judge about what it does not look for, by `judge_coverage`: a recall of 0 there would
+    be a verdict on nothing. Over all categories of a type it stays in, unless it looks for none that is labelled."""
+    pairs = coverage.select("detector", pl.col("left_out").alias("category")).explode("category").drop_nulls().unique()
+    found = pl.col("true_positives") + pl.col("false_positives") > 0
+    judged = card.filter(found | ~pl.col("category").str.starts_with("any_"))
+    kept = judged.join(pairs, on=["detector", "category"], how="anti", maintain_order="left")
+    types = {name: row["type"] for name, row in section("categories").items() if row.get("detector") == "semantic"}
+    rest = kept.filter(~pl.col("category").str.starts_with("any_")).select(
+        "truth",
+        "detector",
+        pl.format("any_{}", pl.col("category").replace_strict(types, default=None)).alias("category"),
+    )
+    silent = card.filter(~found & pl.col("category").str.starts_with("any_"))
+    has_left_out = pl.col("detector").is_in(pairs["detector"].implode())
+    still = silent.filter(~has_left_out).vstack(
+        silent.filter(has_left_out).join(rest.unique(), on=["truth", "detector", "category"], how="semi")
+    )
+    return SCORECARD.conform(pl.concat([kept, still]))
+
+
 def with_drift(card: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """The scorecard with what each row was under the detector's version before, and whether it got worse.
 

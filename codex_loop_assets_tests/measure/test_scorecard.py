@@ -18,10 +18,10 @@ from codex_loop_assets.measure.gold import (
     real_session_truth,
 )
 from codex_loop_assets.measure.reliability import reliability
-from codex_loop_assets.measure.scorecard import scorecard, with_drift
+from codex_loop_assets.measure.scorecard import scorecard, with_drift, without_left_out
 from codex_loop_assets.measure.truth import LabelledMoment, Truth
 from codex_loop_assets.signals.model import DetectedBy, Evidence, Moment, detection_row
-from codex_loop_assets.tables import DETECTIONS, SCORECARD, SIGNALS, SPINES, TURNS
+from codex_loop_assets.tables import DETECTIONS, JUDGE_COVERAGE, SCORECARD, SIGNALS, SPINES, TURNS
 
 GOLD = Path(__file__).parents[2] / "../shared/gold"
 needs_gold = pytest.mark.skipif(not GOLD.is_dir(), reason="the labelled data is not beside this checkout")
@@ -190,6 +190,25 @@ def test_what_a_version_was_before_stays_until_the_next_version():
     again = with_drift(card("v2"), second)
     assert again.equals(second)
     assert with_drift(card("v3"), again)["version_before"].drop_nulls().unique().to_list() == ["v2"]
+
+
+def test_a_judge_is_not_scored_on_what_it_does_not_look_for():
+    labels = truth(labelled("a", 20), labelled("a", 30, "escalation_tone"), labelled("a", 40, "positive_feedback"))
+    card = scorecard(labels, DETECTIONS.frame([found("a", 20)]), turns("a"), detectors=["local_judge"])
+
+    def categories(left_out: list[str]) -> set[str]:
+        row = {
+            "thread_id": "a", "detector": "local_judge", "detector_version": "1", "schema_version": "1",
+            "status": "judged", "left_out": left_out, "findings": 1, "rejected": 0, "calls": 0,
+        }  # fmt: skip
+        kept = without_left_out(card, JUDGE_COVERAGE.frame([row]))
+        assert kept.filter(pl.col("detector") == "all").equals(card.filter(pl.col("detector") == "all"))
+        return set(kept.filter(pl.col("detector") == "local_judge")["category"])
+
+    everything = {"correction", "escalation_tone", "positive_feedback", "any_friction", "any_delight"}
+    assert categories([]) == everything
+    assert categories(["escalation_tone"]) == everything - {"escalation_tone"}
+    assert categories(["positive_feedback"]) == everything - {"positive_feedback", "any_delight"}
 
 
 def test_severity_and_confidence_are_compared_with_what_readers_say():
