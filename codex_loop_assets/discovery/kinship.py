@@ -82,5 +82,7 @@ def with_partings(
 def _young_branches(members: pl.DataFrame, previous: pl.DataFrame, since: date) -> dict[str, str]:
     """Living clusters born since then as branches -> the cluster that they are a branch of."""
     branches = members.filter(pl.col("via") == BRANCH)["cluster_id"].unique()
-    young = previous.filter(pl.col("status") == LIVE, pl.col("born") >= since, pl.col("cluster_id").is_in(branches.implode()))
+    young = previous.filter(
+        pl.col("status") == LIVE, pl.col("born") >= since, pl.col("cluster_id").is_in(branches.implode())
+    )
     return dict(young.select("cluster_id", pl.col("parent_ids").list.first()).iter_rows())

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from codex_loop_assets.discovery.actions import recommend
-from codex_loop_assets.discovery.label import needs_label, telling_terms
+from codex_loop_assets.discovery.label import needs_label, readable_label, telling_terms
 from codex_loop_assets.settings import section
 
 SETTINGS = section("discovery")
@@ -34,6 +34,61 @@ def test_a_label_says_what_tells_a_cluster_apart():
 
 def test_a_cluster_of_stop_words_has_no_terms_and_is_no_error():
     assert telling_terms({"a": "friction"}, facts(a=["the agent failed again"]), SETTINGS["labels"]) == {"a": []}
+
+
+@pytest.mark.parametrize(
+    ("texts", "term"),
+    [
+        (
+            [
+                "die Quartalssummen sind nicht da",
+                "ich sehe die Quartalssummen nicht",
+                "das sind nicht die Quartalssummen",
+            ],
+            "quartalssummen",
+        ),
+        (["la limite de longueur n'est pas là", "il me faut la limite de longueur"], "limite"),
+        (["el registro de entregas no aparece", "no veo el registro de entregas"], "entregas"),
+        (["你改错文件了，我指的是季度汇总", "季度汇总照样不对"], "季度汇总"),
+        (["送料無料の表示が出ません", "違います、送料無料の表示です"], "送料無料"),
+    ],
+)
+def test_terms_are_content_words_in_whatever_language_people_write(texts, term):
+    members = facts(a=texts * 3, b=["the network is blocked at install"] * 5)
+    assert telling_terms({"a": "friction", "b": "friction"}, members, SETTINGS["labels"])["a"][0] == term
+
+
+@pytest.mark.parametrize(
+    ("description", "said"),
+    [
+        (
+            'The user corrects what the agent did or assumed: "no, the port is taken" (task: "start it")',
+            "no, the port is taken",
+        ),
+        ("Command `make` failed (exit code 2: port 80 is taken); it was not seen to work later", "port 80 is taken"),
+        (
+            "Command `make` failed 2 times (exit code 2); a later `make` worked",
+            "Command `make` failed 2 times (exit code 2)",
+        ),
+        (
+            "The user refused to let the agent run `git push` during the request “release”",
+            "The user refused to let the agent run `git push`",
+        ),
+    ],
+)
+def test_a_label_has_its_terms_and_what_an_example_says(description, said):
+    assert readable_label(["port", "taken"], [description], SETTINGS["labels"]) == f"port · taken: {said}"
+
+
+def test_a_label_takes_the_example_with_most_of_its_terms_and_keeps_its_length():
+    label = readable_label(
+        ["port", "taken"], ["something else", "the port is taken " + "and taken " * 40], SETTINGS["labels"]
+    )
+    assert label.startswith("port · taken: the port is taken") and len(label) <= SETTINGS["labels"]["label_characters"]
+
+
+def test_without_telling_terms_the_label_is_what_the_example_says():
+    assert readable_label([], ["it is broken"], SETTINGS["labels"]) == "it is broken"
 
 
 def test_a_name_changes_only_when_the_cluster_did():
