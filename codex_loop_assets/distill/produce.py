@@ -70,5 +70,13 @@ def _start(session: Row, segment: Segment, calls: list[Row], around: Surrounding
         return without_repository(session, segment, steps, calls, diff, around.settings)
     opened = repository.opened(source, around.home / "cache" / "repositories")
     return hermetic(
-        session, segment, steps, opened, diff, lambda: around.threads.carried(session), around.store, around.settings
+        session,
+        segment,
+        steps,
+        opened,
+        diff,
+        lambda: around.threads.carried(session),
+        calls,
+        around.store,
+        around.settings,
     )

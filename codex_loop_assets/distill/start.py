@@ -57,6 +57,7 @@ def hermetic(
     source: Path,
     diff: bytes,
     carried: Callable[[], list[Step]],
+    calls: list[Row],
     store: repository.Store,
     settings: Mapping[str, Any],
 ) -> Start:
@@ -64,7 +65,7 @@ def hermetic(
 
     `carried` gives the edits of earlier sessions in the same directory on the same commit. A rollout does not record
     what was uncommitted at its start: where the session's own edits do not fit the commit, those may be what is
-    missing.
+    missing, or what the session's `calls` show of the edited files before it edits them.
     """
     commit = session["base_sha"] if diff.strip() and session["base_sha"] else session["commit_hash"]
     if not commit:
@@ -78,14 +79,34 @@ def hermetic(
         tree = store.apply(tree, diff)
     root = root_of(session["cwd"], steps, tree)
     before = [step for step in steps if step.at < segment.start]
+    edits = [step for step in steps if step.at <= segment.end]
     try:
-        replay(tree, [step for step in steps if step.at <= segment.end], root)
-    except ReplayError:
-        left = carried()
-        if diff.strip() or not left:
-            raise
-        tree = replay(tree, left, root)
+        replay(tree, edits, root)
+    except ReplayError as misfit:
+        left = [] if diff.strip() else carried()
+        known = known_files(calls, steps, segment.start, segment.end, root).first
+        tree = _with_uncommitted(tree, edits, root, left, known, misfit)
     return Start("hermetic", replay(tree, before, root), root, commit, diff)
+
+
+def _with_uncommitted(
+    tree: Tree, edits: list[Step], root: str, left: list[Step], known: Tree, misfit: ReplayError
+) -> Tree:
+    """The commit's tree with what was uncommitted when the session began: the first state that all its edits fit. Raises `misfit`
+    where none does."""
+    edited = {path for step in edits for path in step.paths}
+    shown = {path: entry for path, entry in known.items() if posixpath.join(root, path) in edited}
+    kept = {path: Entry(entry.data, tree[path].mode) if path in tree else entry for path, entry in shown.items()}
+    for steps, seen in ((left, {}), ([], kept), (left, kept)):
+        if not steps and not seen:
+            continue
+        try:
+            state = {**replay(tree, steps, root), **seen}
+            replay(state, edits, root)
+        except ReplayError:
+            continue
+        return state
+    raise misfit
 
 
 def without_repository(

@@ -212,6 +212,19 @@ def test_what_an_earlier_session_left_uncommitted_is_replayed_where_it_is_missin
     assert workspace(tmp_path / "home", row)["calc.py"] == CALC + "\nX = 3\n"
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_was_uncommitted_is_what_the_session_shows_before_it_edits(tmp_path, committed):
+    files = CALC_FILES if committed else {name: text for name, text in CALC_FILES.items() if name != "calc.py"}
+    commit = repository(tmp_path / "calc", files)
+    here = CALC + "\nX = 3\n"
+    session = Session("t1", commit).ask("The addition in calc.py gives wrong results, please make the tests pass.")
+    session.run("cat calc.py", 0, output=here).run(TEST, 1).signal()
+    session.patch({"calc.py": (here, CALC_FIXED + "\nX = 4\n")}).run(TEST, 0)
+    (row,) = distil(tmp_path / "home", session, repositories={URL: tmp_path / "calc"})
+    assert (row["stage"], row["environment_kind"]) == ("built", "hermetic"), row["reason"]
+    assert workspace(tmp_path / "home", row)["calc.py"] == here
+
+
 @pytest.mark.parametrize(
     ("manifest", "line"),
     [
