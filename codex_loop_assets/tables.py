@@ -782,6 +782,8 @@ SCORECARD = Table(
         Column("recall_low", pl.Float64, "95 % interval."),
         Column("recall_high", pl.Float64, "95 % interval."),
         Column("f1", pl.Float64, "Harmonic mean."),
+        Column("f1_low", pl.Float64, "95 % interval, bootstrap by session."),
+        Column("f1_high", pl.Float64, "95 % interval."),
         Column("bar", pl.Float64, "Precision this detector must reach to open tickets on its own."),
         Column("above_bar", pl.Boolean, "Whether it does."),
         _required("detector_version", pl.String, "Version."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 import polars as pl
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +13,7 @@ from codex_loop_assets.cli.options import home_options
 from codex_loop_assets.cli.summaries import not_looked_for
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.signals.judges.costs import cost_summary
+from codex_loop_assets.signals.judges.local.shipping import left_out
 
 
 @click.command()
@@ -30,23 +32,25 @@ def scorecard(home: Home, category: str | None, language: str) -> None:
             "(codex-loop review), then run codex-loop daily.",
             highlight=False,
         )
-    for (truth,), own in rows.sort("truth", "detector", "category").group_by("truth", maintain_order=True):
-        console.print(_scores(str(truth), own))
-    console.print(_drift(rows))
-    console.print(_reliability(home.lake.read("reliability")))
+    for (truth, detector), own in rows.sort("truth", "detector", "category").group_by(
+        "truth", "detector", maintain_order=True
+    ):
+        console.print(_scores(f"{detector} against {truth}, 95 % intervals", own))
+    _show_drift(console, rows)
+    _show_reliability(console, home.lake.read("reliability"))
     summary = cost_summary(home.lake.read("judge_coverage"))
     console.print(
         f"Rejected citations: {_share(summary['rejected_citations'])} of claims. Judging by model: "
         f"{_money(summary['usd_per_1000_sessions'])} per 1,000 sessions, {_money(summary['usd_per_signal'])} per confirmed "
         "signal.",
         highlight=False,
+        soft_wrap=True,
     )
-    console.print(_without_a_key(home))
-    console.print(not_looked_for(home), highlight=False, soft_wrap=True)
+    _show_without_a_key(console, home)
 
 
 def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in left:
         table.add_column(heading)
     for heading in right:
@@ -54,71 +58,76 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     return table
 
 
-def _scores(truth: str, rows: pl.DataFrame) -> Table:
-    table = _table(f"Against {truth}, 95 % intervals", ("detector", "category"), ("precision", "recall", "F1", "bar"))
+def _scores(title: str, rows: pl.DataFrame) -> Table:
+    table = _table(title, ("category",), ("precision", "recall", "F1", "bar"))
     for row in rows.iter_rows(named=True):
-        bar = "-" if row["above_bar"] is None else "reached" if row["above_bar"] else "not reached"
-        table.add_row(
-            row["detector"],
-            row["category"],
-            _between(row, "precision"),
-            _between(row, "recall"),
-            _number(row["f1"]),
-            bar,
-        )
+        bar = "-" if row["above_bar"] is None else "yes" if row["above_bar"] else "no"
+        spread = (_between(row, name) for name in ("precision", "recall"))
+        table.add_row(row["category"], *spread, _number(row["f1"]), bar)
     return table
 
 
-def _drift(rows: pl.DataFrame) -> Table | str:
-    moved = rows.filter(pl.col("version_before").is_not_null())
+def _show_drift(console: Console, rows: pl.DataFrame) -> None:
+    moved = rows.filter(pl.col("version_before").is_not_null()).sort("detector", "category")
     if moved.is_empty():
-        return "Change since the version before: no other version of a detector has been measured in this home."
+        console.print("Change since the version before: no other version of a detector has been measured in this home.")
+        return
     table = _table(
-        "Change since the version before",
-        ("detector", "category", "versions"),
-        ("precision", "recall", "F1", "verdict"),
+        "Change since the version before", ("detector", "category"), ("precision", "recall", "F1", "verdict")
     )
-    for row in moved.sort("detector", "category").iter_rows(named=True):
+    for row in moved.iter_rows(named=True):
         changes = [_change(row[name], row[f"{name}_before"]) for name in ("precision", "recall", "f1")]
-        verdict = "worse" if row["worse"] else "within the interval of before, or better"
-        versions = escape(f"{row['version_before']} to {row['detector_version']}")
-        table.add_row(row["detector"], row["category"], versions, *changes, verdict)
-    return table
+        table.add_row(row["detector"], row["category"], *changes, "worse" if row["worse"] else "held")
+    console.print(table)
+    for detector, before, now in (
+        moved.select("detector", "version_before", "detector_version").unique().sort("detector").rows()
+    ):
+        console.print(f"{detector}: version {before}, then {now}", highlight=False, markup=False, soft_wrap=True)
+    console.print("worse: precision or recall fell below its interval of before", highlight=False)
 
 
-def _reliability(rows: pl.DataFrame) -> Table | str:
+def _show_reliability(console: Console, rows: pl.DataFrame) -> None:
     if rows.is_empty():
-        return "Severity and confidence: no labelled sessions to compare them with."
-    table = _table(
-        "Predicted, and what readers say",
-        ("truth", "detector", "measure", "predicted"),
-        ("findings", "mean", "observed"),
-    )
-    for row in rows.sort("truth", "measure", "detector", "predicted").iter_rows(named=True):
-        if row["measure"] == "severity":
-            shares = " / ".join(_share(row[f"observed_{level}"]) for level in (1, 2, 3))
-            observed = f"{row['observed_mean']:.2f} (mild / clear / strong: {shares})"
-        else:
-            observed = f"{row['observed_mean']:.2f} [{row['observed_low']:.2f}, {row['observed_high']:.2f}] right"
-        table.add_row(
-            row["truth"], row["detector"], row["measure"], row["predicted"], f"{row['moments']:,}",
-            f"{row['predicted_mean']:.2f}", escape(observed),
-        )  # fmt: skip
-    return table
+        console.print("Severity and confidence: no labelled sessions to compare them with.")
+    for (truth,), own in rows.sort("truth", "detector", "predicted").group_by("truth", maintain_order=True):
+        severity = _table(
+            f"Severity predicted, and what {truth} says",
+            ("detector", "predicted"),
+            ("findings", "mean", "mild", "clear", "strong"),
+        )
+        confidence = _table(
+            f"Confidence predicted, and the share that is right by {truth}",
+            ("detector", "range"),
+            ("findings", "mean", "right"),
+        )
+        for row in own.iter_rows(named=True):
+            counted = (row["detector"], row["predicted"], f"{row['moments']:,}")
+            if row["measure"] == "severity":
+                shares = (_share(row[f"observed_{level}"]) for level in (1, 2, 3))
+                severity.add_row(*counted, f"{row['observed_mean']:.2f}", *shares)
+            else:
+                right = f"{row['observed_mean']:.2f} [{row['observed_low']:.2f}, {row['observed_high']:.2f}]"
+                confidence.add_row(*counted, f"{row['predicted_mean']:.2f}", escape(right))
+        console.print(severity, confidence)
 
 
-def _without_a_key(home: Home) -> Table:
+def _show_without_a_key(console: Console, home: Home) -> None:
+    settings = home.section("local_categories")
     table = _table(
-        "Without a key (published with this version, labelled sessions for tuning)",
+        "Without a key: published figures, on labelled sessions for tuning",
         ("category", "looked for"),
-        ("precision", "recall", "F1", "baseline's F1", "gain, 95 %"),
+        ("prec.", "recall", "F1", "base", "gain, 95 %"),
     )
-    for name, row in home.section("local_categories")["categories"].items():
+    for name, row in settings["categories"].items():
         low, high = row["gain"]
-        looked = {"model": "yes", "rule": "by the baseline's expressions", "none": f"no: {row['why']}"}[row["by"]]
+        looked = {"model": "yes", "rule": "by expressions", "none": "no"}[row["by"]]
         numbers = [_number(row[key]) for key in ("precision", "recall", "f1", "baseline_f1")]
         table.add_row(name, looked, *numbers, f"{low:+.2f} to {high:+.2f}")
-    return table
+    console.print(table)
+    console.print("base: F1 of the regex baseline; gain: F1 of the judge minus that", highlight=False)
+    for name, why in left_out(settings).items():
+        console.print(f"{name} is not looked for: {why}", highlight=False, soft_wrap=True)
+    console.print(not_looked_for(home), highlight=False, soft_wrap=True)
 
 
 def _between(row: dict, name: str) -> str:

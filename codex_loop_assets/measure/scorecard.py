@@ -203,11 +203,10 @@ def _numbers(tallies: list[Tally], settings: Mapping[str, Any]) -> dict[str, Any
     labelled, found = sum(t.labelled for t in tallies), sum(t.found for t in tallies)
     findings, right = sum(t.findings for t in tallies), sum(t.right for t in tallies)
     precision, recall = (right / findings if findings else None), (found / labelled if labelled else None)
-    f1 = None
-    if precision is not None and recall is not None:
-        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    f1 = _harmonic(precision, recall)
     precision_low, precision_high = _interval([(t.right, t.findings) for t in tallies], settings)
     recall_low, recall_high = _interval([(t.found, t.labelled) for t in tallies], settings)
+    f1_low, f1_high = _f1_interval(tallies, (precision_low, recall_low), (precision_high, recall_high), settings)
     return {
         "true_positives": found if labelled else right,
         "false_positives": findings - right,
@@ -219,6 +218,8 @@ def _numbers(tallies: list[Tally], settings: Mapping[str, Any]) -> dict[str, Any
         "recall_low": recall_low,
         "recall_high": recall_high,
         "f1": f1,
+        "f1_low": f1_low if f1 is not None else None,
+        "f1_high": f1_high if f1 is not None else None,
     }
 
 
@@ -243,6 +244,33 @@ def _interval(pairs: list[tuple[int, int]], settings: Mapping[str, Any]) -> tupl
     counted = sums[sums[:, 1] > 0]
     low, high = np.percentile(counted[:, 0] / counted[:, 1], [2.5, 97.5])
     return float(low), float(high)
+
+
+Bound = tuple[float | None, float | None]
+"""The same end of the intervals of precision and recall."""
+
+
+def _f1_interval(tallies: list[Tally], low: Bound, high: Bound, settings: Mapping[str, Any]) -> Bound:
+    """95 % percentile interval of F1 over resampled sessions. Where resampling has no width, F1 of both ends of the intervals
+    of precision and recall stand in."""
+    import numpy as np
+
+    counts = np.asarray([(t.right, t.findings, t.found, t.labelled) for t in tallies], dtype=float)
+    telling = np.flatnonzero(counts.any(axis=1))
+    drawn = resampling(len(tallies), settings["resamples"], settings["seed"])[:, telling] @ counts[telling]
+    right, findings, found, labelled = drawn[(drawn[:, 1] > 0) & (drawn[:, 3] > 0)].T
+    if not len(right):
+        return None, None
+    precision, recall = right / findings, found / labelled
+    values = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    bottom, top = np.percentile(values, [2.5, 97.5])
+    return (float(bottom), float(top)) if top > bottom else (_harmonic(*low), _harmonic(*high))
+
+
+def _harmonic(precision: float | None, recall: float | None) -> float | None:
+    if precision is None or recall is None:
+        return None
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 @cache

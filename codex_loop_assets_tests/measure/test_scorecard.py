@@ -192,6 +192,17 @@ def test_what_a_version_was_before_stays_until_the_next_version():
     assert with_drift(card("v3"), again)["version_before"].drop_nulls().unique().to_list() == ["v2"]
 
 
+def test_f1_has_an_interval_around_it_that_is_not_certain_where_all_agree():
+    threads = tuple(f"t{number}" for number in range(30))
+    labels = truth(*(labelled(thread, 20) for thread in threads), threads=threads)
+    half = score(labels, *(found(thread, 20) for thread in threads[:15]))
+    assert half["f1_low"] < half["f1"] < half["f1_high"]
+    whole = score(labels, *(found(thread, 20) for thread in threads))
+    assert whole["f1"] == 1.0 and 0.7 < whole["f1_low"] < 1.0
+    nothing = score(labels, found("t0", 20, "undo"), detector="local_judge", category="correction")
+    assert nothing["f1"] is None and nothing["f1_low"] is None
+
+
 def test_a_judge_is_not_scored_on_what_it_does_not_look_for():
     labels = truth(labelled("a", 20), labelled("a", 30, "escalation_tone"), labelled("a", 40, "positive_feedback"))
     card = scorecard(labels, DETECTIONS.frame([found("a", 20)]), turns("a"), detectors=["local_judge"])
