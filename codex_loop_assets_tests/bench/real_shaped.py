@@ -3,8 +3,10 @@
 The shape is that of the rollouts Codex wrote in winter 2025/26, line by line: per model request a repeated turn
 context, two token counts, reasoning (its summary as an event and as an item with encrypted text, or encrypted text
 alone), a call and its output; per prompt a message and its event, a snapshot and the answer; a session_meta of 16 kB
-and the project's instructions. Together about 2 kB a line. Texts, commands and outputs differ from line to line, so that nothing is fast for being the same. Seeded: the same
-bytes each time.
+and the project's instructions. Texts, commands and outputs differ from line to line, so that nothing is fast for being
+the same. Seeded: the same bytes each time.
+
+What a parser's speed depends on, per kilobyte, here and in a hundred real rollouts: see `make bench`, which counts it.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from pathlib import Path
 
 _TEXT = (
     "the handler reads settings from a file and the test expects one row per session while index cache returns value "
-    "path module build migrate column parse token request response user update fix check run list"
+    "path module build migrate column parse lexer request response user update fix check run list"
 )
 _WORDS = _TEXT.split()
+# What JSON escapes and what is not ASCII slows a parser down, and real text is full of it: without these words the
+# baseline would be too fast.
+_PROSE = (*_WORDS, '"path"', '"row"', "done.\n\nNext", "`a\tb`\n\n-", "{\n\n}", "–", "größer")
 _CIPHER = string.ascii_letters + string.digits + "-_"
 _COMMANDS = (
     "rg -n {} src",
@@ -81,7 +86,7 @@ def session(
         asked = _prose(random_, 4_000)
         yield clock.line("response_item", _message("user", asked))
         yield clock.line("event_msg", {"type": "user_message", "message": asked, "images": []})
-        files = [f"src/{_prose(random_, 30).replace(' ', '/')}.py" for _ in range(120)]
+        files = [f"src/{_code(random_, 30).replace(' ', '/')}.py" for _ in range(120)]
         commit = {"id": f"{random_.getrandbits(160):040x}", "parent": None, "preexisting_untracked_files": files}
         yield clock.line("response_item", {"type": "ghost_snapshot", "ghost_commit": commit})
         for _ in range(requests):
@@ -134,12 +139,16 @@ def _shell(random_: random.Random, call: str) -> dict:
 
 
 def _patch(random_: random.Random, call: str) -> dict:
-    hunks = "\n".join(f"{random_.choice('-+ ')}    {_prose(random_, 60)}" for _ in range(30))
+    hunks = "\n".join(f"{random_.choice('-+ ')}    {_code(random_, 60)}" for _ in range(30))
     patch = f"*** Begin Patch\n*** Update File: src/{random_.choice(_WORDS)}.py\n@@\n{hunks}\n*** End Patch"
     return {"type": "custom_tool_call", "status": "completed", "call_id": call, "name": "apply_patch", "input": patch}
 
 
 def _prose(random_: random.Random, length: int) -> str:
+    return " ".join(random_.choices(_PROSE, k=max(1, length // 6)))
+
+
+def _code(random_: random.Random, length: int) -> str:
     return " ".join(random_.choices(_WORDS, k=max(1, length // 6)))
 
 
