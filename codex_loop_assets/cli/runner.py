@@ -58,6 +58,9 @@ class Runner:
             done.append(self._run(home, part))
             write_text(note, json.dumps(done) + "\n")
         note.unlink(missing_ok=True)
+        for part in parts:
+            if part.folder.is_relative_to(jobs.gathered_folder(home)):
+                shutil.rmtree(part.folder)
         return done
 
     def configuration(self, home: Home, part: Part) -> str:
@@ -132,7 +135,7 @@ def set_parts(home: Home, cluster_id: str, kinds: Iterable[str]) -> list[Part]:
 
 
 def _gathered(home: Home, cluster_id: str, name: str, tasks: Iterable[Path]) -> Path:
-    folder = home.root / "harbor" / "sets" / cluster_id / name
+    folder = jobs.gathered_folder(home) / cluster_id / name
     shutil.rmtree(folder, ignore_errors=True)
     for task in tasks:
         shutil.copytree(task, folder / task.name)

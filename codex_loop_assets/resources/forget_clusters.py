@@ -19,7 +19,7 @@ from codex_loop_assets.loop import append_log
 from codex_loop_assets.resources import proofs
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
-from codex_loop_assets.resources.jobs import jobs_folder
+from codex_loop_assets.resources.jobs import gathered_folder, jobs_folder
 
 FORGOTTEN = "[forgotten]"
 _TELLING = 12
@@ -142,6 +142,7 @@ def drop_made_of(home: Home, clusters: set[str], threads: set[str]) -> int:
         if (path := home.root / row["path"]).is_file()
         and any(name in path.read_text("utf-8") for name in (*threads, *clusters))
     }
+    shutil.rmtree(gathered_folder(home), ignore_errors=True)  # Copies of tasks that a measurement cut off has left.
     return sum(_drop_cluster(home, cluster, threads) for cluster in {*clusters, *quoting})
 
 

@@ -35,6 +35,11 @@ def jobs_folder(home: Home, cluster_id: str) -> Path:
     return home.root / "harbor" / "jobs" / cluster_id
 
 
+def gathered_folder(home: Home) -> Path:
+    """Where tasks are copied together to be run; nothing in it is needed once a measurement is done."""
+    return home.root / "harbor" / "sets"
+
+
 def label_job(home: Home, cluster_id: str, job_name: str, arm: str | None) -> None:
     """Remember the name of the arm that a job belongs to (nothing to do without one: agent and model name it)."""
     if arm:

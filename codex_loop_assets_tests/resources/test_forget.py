@@ -12,7 +12,7 @@ from codex_loop_assets.cli.refresh import refresh_clusters
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.resources import retention
 from codex_loop_assets.resources.forget import forget_threads
-from codex_loop_assets.resources.jobs import jobs_folder
+from codex_loop_assets.resources.jobs import gathered_folder, jobs_folder
 from codex_loop_assets.resources.sources import scan
 from codex_loop_assets.tables import TABLES
 from codex_loop_assets_tests.canary import occurrences, spine_session, words
@@ -94,11 +94,15 @@ def test_trials_of_a_forgotten_threads_task_go_and_the_others_stay(planted):  # 
         cluster,
         TABLES["eval_runs"].frame([{"eval_id": task, "task": task, "trial": task, **common} for task in names]),
     )
+    copied = gathered_folder(home) / cluster / "task" / "instruction.md"
+    copied.parent.mkdir(parents=True)
+    copied.write_text("what the thread asked for")
     for task in names:
         trial = jobs_folder(home, cluster) / "job" / task.replace("/", "_")
         trial.mkdir(parents=True)
         (trial / "result.json").write_text(json.dumps({"trial_name": task, "task_name": task}))
     forget_threads(home, [doomed["thread_id"]])
+    assert not copied.exists()
     assert [path.parent.name for path in jobs_folder(home, cluster).rglob("result.json")] == ["other_task"]
     assert home.lake.read("eval_runs", cluster)["task"].to_list() == ["other/task"]
 
