@@ -110,6 +110,8 @@ def test_no_command_prints_one(world):
         run(world, "review", code=None),
         run(world, "schema-proposals", "--all"),
         run(world, "schema-categories"),
+        run(world, "scorecard"),
+        run(world, "judge-estimate"),
         run(world, "schema-export", "--output", str(out / "schema.json")),
         run(world, "schema-auto-promote", "--confidence", "0"),
         *(
@@ -165,6 +167,7 @@ def test_every_command_was_asked_or_prints_nothing_of_a_session():
     asked = {
         "daily", "doctor", "ingest", "signals", "cluster", "report", "review", "schema-proposals", "schema-categories", "send",
         "schema-export", "schema-auto-promote", "trends", "ticket", "verify", "distill", "validate", "trace",
+        "scorecard", "judge-estimate",
     }  # fmt: skip
     silent = {"init", "ui", "forget", "measure", "ingest-job", "schema-approve", "schema-reject", "schema-retire"}
     assert set(COMMANDS) == asked | silent
