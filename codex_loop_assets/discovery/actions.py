@@ -24,6 +24,7 @@ def recommend(cluster: Mapping[str, Any], day: date, settings: Mapping[str, Any]
         "size": cluster["size"],
         "sessions": cluster["session_count"],
         "severity": cluster["severity"],
+        "cohesion": cluster["cohesion"],
         "recent": sum(json.loads(cluster["trend"])[-settings["recent_days"] :]),
         "age_days": (day - cluster["born"]).days,
         "quiet_days": (day - cluster["last_arrival"]).days,
