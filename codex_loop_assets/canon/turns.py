@@ -92,22 +92,22 @@ def _said(events: pl.DataFrame) -> pl.DataFrame:
         marked.filter(pl.col("turn").is_not_null() & pl.any_horizontal(*marks))
         .group_by(_TURN)
         .agg(pl.col("row").filter(name).last().alias(name) for name in marks)
+        .with_columns(pl.coalesce("words", "complete").alias("final"))
     )
 
     def at(mark: str, column: str) -> pl.Series:
         return events[column].gather(last[mark]).alias(column)
 
-    words, ended = at("words", "text"), at("complete", "text")
     failed = at("complete", "detail").str.contains('"error"', literal=True).fill_null(False)
     return last.select(
         *_TURN,
-        words.zip_with(words.is_not_null(), ended).alias("final_message"),
+        at("final", "text").alias("final_message"),
         at("end", "kind").alias("end"),
         at("end", "ts").alias("end_at"),
         at("end", "duration_ms").alias("stated_duration_ms"),
         at("abort", "detail").str.json_path_match("$.reason").alias("stated_reason"),
         failed.set(last["complete"].is_null(), None).alias("failed_end"),
-        ended.is_null().alias("silent_end"),
+        at("complete", "text").is_null().alias("silent_end"),
     )
 
 
