@@ -160,7 +160,8 @@ SPINES = Table(
         Column(
             "coverage",
             pl.String,
-            "JSON object comparing spine and rollout of one thread: turns each has, spans taken from the other.",
+            "JSON object comparing spine and rollout of one thread: turns each has, spans taken from the other. Of an earlier "
+            "save of a session: `save_of`, the thread that holds all of it.",
         ),
     ),
 )

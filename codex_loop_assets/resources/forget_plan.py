@@ -60,7 +60,7 @@ def _path(home: Home) -> Path:
 
 def _made(home: Home, threads: set[str]) -> ForgetPlan:
     lake = home.lake
-    threads = _with_sub_agents(lake.read("sessions"), threads)
+    threads = _with_sub_agents(lake.read("sessions"), _with_saves(lake.read("spines"), threads))
     signals = lake.read("detections").filter(pl.col("thread_id").is_in(threads))
     return ForgetPlan(
         threads=frozenset(threads),
@@ -71,6 +71,14 @@ def _made(home: Home, threads: set[str]) -> ForgetPlan:
             key for key in lake.keys("spines") if lake.read("spines", key)["thread_id"].is_in(threads).any()
         ),
     )
+
+
+def _with_saves(spines: pl.DataFrame, threads: set[str]) -> set[str]:
+    """The threads and all other saves of their sessions, which would count in their place once they are gone."""
+    saves = spines.select("thread_id", holder=pl.col("coverage").str.json_path_match("$.save_of")).drop_nulls()
+    of_one = saves.filter(pl.col("thread_id").is_in(threads))["holder"]
+    holders = {*threads, *of_one}
+    return holders | set(saves.filter(pl.col("holder").is_in(holders))["thread_id"])
 
 
 def _with_sub_agents(sessions: pl.DataFrame, threads: set[str]) -> set[str]:

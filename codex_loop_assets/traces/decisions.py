@@ -53,6 +53,7 @@ def decide(readings: list[Reading], frame: pl.DataFrame, settings: ReadSettings)
         elif later := whole.get(reading.origin):
             reason = f"an earlier save of the session in {later.ref.home}:{later.ref.path}, which begins with all of it"
             outcomes.append(_without_events(reading, "superseded", reason))
+            outcomes[-1].coverage = to_json({"save_of": later.thread_id})
         else:
             by_thread[reading.thread_id].append(reading)
     for group in by_thread.values():

@@ -1,6 +1,7 @@
 """Laws of forgetting: no byte of the home says what the thread said, every other thread stays, and it is not read again."""
 
 import json
+from datetime import date
 
 import dagster as dg
 import pytest
@@ -10,15 +11,18 @@ from codex_loop_assets import stages
 from codex_loop_assets.cli import main
 from codex_loop_assets.cli.refresh import refresh_clusters
 from codex_loop_assets.cli.runs import materialise
-from codex_loop_assets.resources import retention
+from codex_loop_assets.resources import forget_plan, retention
 from codex_loop_assets.resources.forget import forget_threads
 from codex_loop_assets.resources.jobs import gathered_folder, jobs_folder
 from codex_loop_assets.resources.sources import scan
 from codex_loop_assets.tables import TABLES
+from codex_loop_assets.traces.day import build_day
+from codex_loop_assets.traces.discover import discover
 from codex_loop_assets_tests.canary import occurrences, spine_session, words
 from codex_loop_assets_tests.cli.conftest import planted  # noqa: F401
 from codex_loop_assets_tests.loop import world
 from codex_loop_assets_tests.traces.building import Spine
+from codex_loop_assets_tests.traces.test_rollouts import CONVERSATION, saved
 
 CANARY = "zanzibarquokka"
 THREAD = "019c0000-0000-7000-8000-000000000777"
@@ -118,6 +122,17 @@ def test_a_forgotten_thread_may_be_named_again_and_an_unknown_one_is_a_message(p
         planted.lake.write("turns", "2026-03-01", left)
     unknown = CliRunner().invoke(main, ["forget", "nobody", "--yes", "--home", str(planted.root)])
     assert unknown.exit_code == 1 and "no thread 'nobody'" in unknown.output
+
+
+def test_all_saves_of_a_session_are_forgotten_with_any_of_them(home):
+    """The first Codex gave each save an id of its own; the others would count once one is gone."""
+    codex, day = home.codex_homes()[0].path, "2025-04-20"
+    ids = [saved(codex, number, CONVERSATION[:length]).stem[-36:] for number, length in enumerate((2, 4, 3), start=1)]
+    refs = [ref for ref in discover(home.codex_homes()) if ref.thread_id in ids]
+    home.lake.write("spines", day, build_day(date.fromisoformat(day), refs).spines)
+    for named in ids:
+        assert forget_plan.begin(home, {named}).threads == set(ids)
+        forget_plan.end(home)
 
 
 def test_sub_agents_are_forgotten_with_the_thread_that_started_them(home):
