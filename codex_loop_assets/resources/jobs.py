@@ -107,7 +107,7 @@ def next_name(home: Home, cluster_id: str, agent: str, model: str | None, substa
 
 def adopt_job(home: Home, cluster_id: str, directory: Path, arm: str | None) -> str:
     """Copy a job folder made elsewhere into the home. Returns its name there. Raises ValueError for one that is no job, and
-    for one with the name of another job of the cluster: its trials would be taken for that one's."""
+    for one with the name of another job of the cluster (its trials would be taken for that one's), or with its trials."""
     if not any(directory.glob("*/result.json")):
         raise ValueError(f"{directory} holds no trial (no */result.json); name a Harbor job folder")
     target = jobs_folder(home, cluster_id) / directory.name
@@ -115,6 +115,11 @@ def adopt_job(home: Home, cluster_id: str, directory: Path, arm: str | None) -> 
         raise ValueError(
             f"another job named {directory.name}, with other trials, was taken in before; rename {directory}"
         )
+    for other in sorted(jobs_folder(home, cluster_id).glob("*/")):
+        if other != target and _trial_ids(other) & _trial_ids(directory):
+            raise ValueError(
+                f"trials of {directory} were taken in before, as the job {other.name}; nothing counts twice"
+            )
     if not target.exists():
         shutil.copytree(directory, target, symlinks=True)
     label_job(home, cluster_id, directory.name, arm)
@@ -159,6 +164,11 @@ def trial_counts(home: Home, record: TrialRecord) -> dict[str, int] | None:
 
 def _results(job: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in job.glob("*/result.json")}
+
+
+def _trial_ids(job: Path) -> set[tuple[str, str]]:
+    found = (_json(path) for path in job.glob("*/result.json"))
+    return {(str(result.get("id")), result["trial_name"]) for result in found if result and "trial_name" in result}
 
 
 def _labels(home: Home, cluster_id: str) -> dict[str, str]:

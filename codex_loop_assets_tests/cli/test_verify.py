@@ -200,6 +200,14 @@ def test_a_job_is_never_taken_for_another_of_the_same_name(planted, tmp_path):
         take_in(planted, world.CLUSTER, (second,), ())
 
 
+def test_the_same_trials_under_another_name_count_once_and_leave_the_home_as_it_was(planted, tmp_path):
+    first = job(tmp_path / "after", 1.0, 12)
+    take_in(planted, world.CLUSTER, (first,), ())
+    with pytest.raises(Problem, match="taken in before, as the job after"):
+        take_in(planted, world.CLUSTER, (first.rename(tmp_path / "copied"),), ())
+    assert [path.name for path in (planted.root / "harbor" / "jobs" / world.CLUSTER).glob("*/")] == ["after"]
+
+
 def test_what_is_missing_for_a_verdict_is_said(planted):
     verdict = judge(planted, find_ticket(planted, ticket_of(planted)), world.TODAY, None)
     assert verdict.outcome == "keep" and "own dataset was not compared" in verdict.reason
