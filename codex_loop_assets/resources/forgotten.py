@@ -25,6 +25,13 @@ def thread_hash(thread_id: str) -> str:
     return hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def returned(home: Home) -> set[str]:
+    """Forgotten threads that the ledger lists: a run that was under way had read them before, and wrote after, they went."""
+    gone = forgotten_hashes(home)
+    threads = set(home.lake.read("spines")["thread_id"]) if gone else set()
+    return {thread for thread in threads if thread_hash(thread) in gone}
+
+
 def remember(home: Home, threads: Iterable[str]) -> None:
     """Add threads to those that are not read again."""
     with FileLock(home.root / "locks" / "forgotten.lock"):

@@ -12,6 +12,7 @@ from datetime import UTC, timedelta
 from codex_loop_assets import clock, settings
 from codex_loop_assets.resources import forget_plan
 from codex_loop_assets.resources.forget import forget_threads
+from codex_loop_assets.resources.forgotten import returned
 from codex_loop_assets.resources.homes import Home
 
 
@@ -44,8 +45,8 @@ def due(home: Home, kept: int | None) -> list[str]:
 
 
 def apply(home: Home) -> Retained:
-    """Forget the threads that are older than the home's setting allows, and complete a forget that was killed, whoever had
-    asked for it."""
+    """Forget the threads that are older than the home's setting allows, and complete what an earlier forget could not: it was
+    killed, or a run beside it wrote back what it had read."""
     kept = days_kept(home)
-    threads = sorted({*due(home, kept), *forget_plan.pending(home).threads})
+    threads = sorted({*due(home, kept), *forget_plan.pending(home).threads, *returned(home)})
     return Retained(kept, len(threads), forget_threads(home, threads) if threads else {})

@@ -124,6 +124,18 @@ def test_a_forgotten_thread_may_be_named_again_and_an_unknown_one_is_a_message(p
     assert unknown.exit_code == 1 and "no thread 'nobody'" in unknown.output
 
 
+def test_what_a_run_beside_a_forget_writes_back_goes_with_the_next_retention(planted):  # noqa: F811
+    """A run may have read a day before its thread was forgotten, and write it afterwards."""
+    day, thread_id = "2026-03-01", world.thread(1)
+    read = {table: planted.lake.read(table, day) for table in ("spines", "turns")}
+    forget_threads(planted, [thread_id])
+    for table, frame in read.items():
+        planted.lake.write(table, day, frame)
+    assert retention.apply(planted).threads == 1
+    assert all(thread_id not in set(planted.lake.read(table)["thread_id"]) for table in read)
+    assert retention.apply(planted).threads == 0
+
+
 def test_all_saves_of_a_session_are_forgotten_with_any_of_them(home):
     """The first Codex gave each save an id of its own; the others would count once one is gone."""
     codex, day = home.codex_homes()[0].path, "2025-04-20"
