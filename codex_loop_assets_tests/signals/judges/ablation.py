@@ -24,7 +24,7 @@ from codex_loop_assets.signals.judges.training_data import woven_sessions, writt
 from codex_loop_assets.signals.judges.transcript import transcripts
 from codex_loop_assets.signals.schema import SignalSchema, load_schema
 
-GROUPS = ("cue", "form", "course", "likeness", "answer", "mix", "text")
+GROUPS = ("cue", "form", "course", "likeness", "answer", "mix", "text", "rule")
 _ROUNDS = 1000
 
 

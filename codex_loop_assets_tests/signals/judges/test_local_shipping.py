@@ -113,6 +113,22 @@ def test_what_one_judge_leaves_out_and_another_looks_for_is_not_unknown():
     assert looked_for(exposure, JUDGE_COVERAGE.frame([row("llm_judge", None)])).equals(exposure)
 
 
+@pytest.mark.parametrize(
+    ("page", "opening"),
+    [
+        ("README.md", "beats a regex baseline beyond chance"),
+        ("docs/guide.md", "beats a regex baseline beyond chance"),
+        ("docs/signals.md", "Not looked for then:"),
+        ("codex_loop_assets/signals/judges/local/MODEL_CARD.md", "**Not looked"),
+    ],
+)
+def test_the_documentation_names_what_is_left_out_and_nothing_else(page, opening):
+    text = (Path(__file__).parents[3] / page).read_text("utf-8")
+    after = text.partition(opening)[2][:240]
+    named = {name for name in PUBLISHED["categories"] if f"`{name}`" in after}
+    assert named == left_out(PUBLISHED).keys()
+
+
 def test_a_home_may_switch_a_category_on_and_the_version_says_so():
     changed = section("local_categories", {"local_categories": {"categories": {"time_saved": {"by": "model"}}}})
     judge = LocalJudge(categories=changed)

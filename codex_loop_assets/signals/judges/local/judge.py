@@ -26,7 +26,7 @@ from codex_loop_assets.signals.judges.local.severity import severity
 from codex_loop_assets.signals.judges.local.shipping import by_category
 from codex_loop_assets.signals.schema import Category, SignalSchema
 
-_CODE_VERSION = "1"
+_CODE_VERSION = "2"
 
 
 class LocalJudge:

@@ -18,10 +18,9 @@ def severity(category: str, item: Read, values: Mapping[str, float], repeats: in
         return min(3, 1 + min(1, repeats) + int(repeats >= 2 and (loud or cues["tone"] > 0)))
     if category == "escalation_tone":
         return 3 if loud and cues["tone"] else 2
-    if category == "correction":
-        return 2 if loud or cues["accuse"] or cues["reminder"] or item.answer["admits"] else 1
     if category == "backtracking":
         return 3 if loud else 2
     if category == "positive_feedback":
         return min(3, max(1, cues["praise"] + int(values["form.exclaims"])))
+    # Of a correction neither its tone nor what the agent admits tells how severe readers find it: it is clear.
     return 2
