@@ -72,11 +72,14 @@ def with_acceptances(
             "reason": f"accepted by {answer.who}",
         }
         for row in doubtful.iter_rows(named=True)
-        for key in ("digest", "core_digest")
-        if (answer := accepted.get((row["candidate_id"], row[key])))
+        if (answer := _of(accepted, row))
     ]
-    told = TASK_VALIDATIONS.frame(rows).unique("candidate_id", keep="first", maintain_order=True)
-    return TASK_VALIDATIONS.conform(pl.concat([runs, told]))
+    return TASK_VALIDATIONS.conform(pl.concat([runs, TASK_VALIDATIONS.frame(rows)]))
+
+
+def _of(accepted: Mapping[tuple[str, str], TaskAnswer], row: Mapping[str, str]) -> TaskAnswer | None:
+    found = (accepted.get((row["candidate_id"], row[digest])) for digest in ("digest", "core_digest"))
+    return next((answer for answer in found if answer), None)
 
 
 def counted(validations: pl.DataFrame) -> pl.DataFrame:

@@ -46,6 +46,16 @@ def test_an_accepted_task_counts_as_it_was_shown_and_its_verdict_stays_what_the_
     assert reviewed.counted(reviewed.with_acceptances(told, [changed], {})).is_empty()
 
 
+@pytest.mark.parametrize("digest", ["sha256:0", "sha256:of another provenance"])
+def test_an_acceptance_holds_while_all_but_the_provenance_is_as_it_was_shown(digest):
+    rows = validations(world.verdict(1, "needs_review") | {"core_digest": "core:1"})
+    answer = TaskAnswer("cand_1", digest, accepted=True, who="ann", core_digest="core:1")
+    told = reviewed.with_acceptances(rows, [answer, answer], {})
+    assert told.filter(pl.col("check") == "review")["reason"].to_list() == ["accepted by ann"]
+    other = TaskAnswer("cand_1", "sha256:1", accepted=True, who="ann", core_digest="core:2")
+    assert reviewed.with_acceptances(rows, [other], {}).height == 1
+
+
 @pytest.mark.parametrize("status", ["rejected", "unvalidated"])
 def test_what_runs_rejected_or_never_ran_nobody_can_accept(status):
     rows = validations(world.verdict(1, status))
