@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from codex_loop_assets.settings import section
 from codex_loop_assets.signals.judges.llm.exchange import Request, Tokens
 from codex_loop_assets.signals.judges.llm.governor import Governor
-from codex_loop_assets.signals.judges.llm.prices import Prices, UnknownPrice
+from codex_loop_assets.signals.judges.llm.prices import Prices, UnknownPrice, outdated
 from codex_loop_assets_tests.signals.judges.llm_world import PROCESSES, reserve_often
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,6 +38,21 @@ def test_settling_gives_back_what_was_not_needed_and_counts_once(tmp_path):
     governor.release("a")
     assert governor.spent() == pytest.approx(0.2)
     assert governor.reserve([("a", 5.0)]) == [True]
+
+
+def test_all_purposes_share_one_budget_and_each_is_told_apart(tmp_path):
+    ledger = tmp_path / "deep" / "ledger"
+    judging, labels = (Governor(ledger, 1.0, at(), purpose=name) for name in ("judging", "labels"))
+    assert judging.by_purpose() == {} and not ledger.parent.exists()
+    assert judging.reserve([("a", 0.7)]) == [True] and labels.reserve([("b", 0.4), ("c", 0.3)]) == [False, True]
+    labels.settle("c", 0.1, "m", Tokens(10, 0, 5))
+    assert judging.by_purpose() == pytest.approx({"judging": 0.7, "labels": 0.1})
+
+
+def test_prices_that_were_read_long_ago_are_warned_about():
+    prices = section("prices") | {"read": date(2026, 1, 1), "stale_after_days": 30}
+    assert outdated(prices, date(2026, 1, 31)) is None
+    assert "2026-01-01" in outdated(prices, date(2026, 2, 1))
 
 
 def test_a_reservation_that_was_never_settled_counts_for_its_day_only(tmp_path):

@@ -105,7 +105,9 @@ class Governor:
             return self._account.spent(day or self._clock().date().isoformat())
 
     def by_purpose(self) -> dict[str, float]:
-        """Dollars spent and reserved over all days, by what they were for."""
+        """Dollars spent and reserved over all days, by what they were for. Only reads: without a ledger there is none."""
+        if not self._ledger.exists():
+            return {}
         with self._locked():
             sums: dict[str, float] = {}
             for name, dollars in self._account.dollars.items():
