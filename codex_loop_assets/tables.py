@@ -776,7 +776,7 @@ SCORECARD = Table(
         _required("true_positives", pl.Int32, "Found and labelled."),
         _required("false_positives", pl.Int32, "Found, not labelled."),
         _required("false_negatives", pl.Int32, "Labelled, not found."),
-        Column("precision", pl.Float64, "null when nothing was found."),
+        Column("precision", pl.Float64, "null when nothing was found, or when the labels do not know the category."),
         Column("precision_low", pl.Float64, "95 % interval, bootstrap by session."),
         Column("precision_high", pl.Float64, "95 % interval."),
         Column("recall", pl.Float64, "null when nothing is labelled."),

@@ -18,6 +18,7 @@ import polars as pl
 
 from codex_loop_assets.measure.truth import LabelledMoment, Truth
 from codex_loop_assets.settings import section
+from codex_loop_assets.signals.schema import load_schema
 from codex_loop_assets.tables import SCORECARD
 
 if TYPE_CHECKING:
@@ -64,11 +65,14 @@ def scorecard(
     user's
     messages. Scored are `detectors` (default: those in `detections`) and "all" together, per category, any_friction and
     any_delight, per language and over all. A rule is held to what rules can observe, a judge to what judges can.
+    A category that people promoted and that the labels do not name was not looked for by whoever labelled: its row counts
+    the findings and says nothing about them.
     """
     settings = section("scorecard") if settings is None else settings
     places = Places(turns, settings["same_message_records"])
     seen = detections.filter(pl.col("thread_id").is_in(list(truth.languages))).to_dicts()
     names = sorted(set(detectors) if detectors is not None else {row["detector"] for row in seen})
+    asked = {*load_schema().categories, *(moment.category for moment in truth.moments), "any_friction", "any_delight"}
     rows: list[dict[str, Any]] = []
     for detector in [*names, "all"]:
         own = [row for row in seen if detector in (row["detector"], "all")]
@@ -78,8 +82,15 @@ def scorecard(
             for matching in ("exact", "near"):
                 slack = settings["near_messages"] if matching == "near" else 0
                 tallies = tallies_of(truth, category, own, labels, undecided, places, slack)
-                rows += _rows(truth, detector, category, matching, own, tallies, settings)
+                scored = _rows(truth, detector, category, matching, own, tallies, settings)
+                rows += scored if category in asked else map(_unscored, scored)
     return SCORECARD.frame(rows)
+
+
+def _unscored(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its counts and without a rate or a verdict."""
+    rates = ("precision", "recall", "f1", "precision_low", "precision_high", "above_bar")
+    return {**row, **dict.fromkeys(rates)}
 
 
 def could_observe(detector: str, moment: LabelledMoment) -> bool:

@@ -145,6 +145,14 @@ def test_what_was_not_found_or_not_labelled_has_no_rate():
     assert row["recall"] is None and row["precision"] == 0.0 and row["above_bar"] is False
 
 
+def test_a_promoted_category_that_no_label_names_is_counted_and_not_judged():
+    row = score(truth(labelled("a", 20)), found("a", 30, "port_in_use"), category="port_in_use")
+    assert row["false_positives"] == 1
+    assert row["precision"] is None and row["precision_low"] is None and row["above_bar"] is None
+    row = score(truth(labelled("a", 20, "port_in_use")), found("a", 30, "port_in_use"), category="port_in_use")
+    assert row["precision"] == 0.0 and row["above_bar"] is False
+
+
 def test_intervals_hold_the_value_and_repeat():
     threads = tuple(f"t{number}" for number in range(30))
     labels = truth(*(labelled(thread, 20) for thread in threads), threads=threads)
