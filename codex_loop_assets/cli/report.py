@@ -14,14 +14,13 @@ from codex_loop_assets.resources.homes import Home
 @home_options()
 def report(home: Home, day: str | None) -> None:
     """Print the analysis summary and the paths of the day's page and the site."""
-    import dagster as dg
-
     from codex_loop_assets.cli.summaries import overview, show_alerts
     from codex_loop_assets.resources.alerts import alerts_now
+    from codex_loop_assets.resources.instances import open_instance
 
     console = Console()
     overview(home, console)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         show_alerts(console, alerts_now(home, instance))
     if day:
         from codex_loop_assets.cli.runs import materialise

@@ -20,6 +20,7 @@ import psutil
 from codex_loop_assets.cli.options import Problem
 from codex_loop_assets.partitions import clusters as cluster_partitions
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.instances import open_instance
 from codex_loop_assets.signals.redaction import redact
 
 PROCESS_TAG = "codex_loop/process"
@@ -43,7 +44,7 @@ def materialise(
     """
     # Each run has a database of its own, and alembic announces every one of them.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         reap(instance)
         definitions = _definitions()
         known = instance.get_dynamic_partitions(cluster_partitions.name) if clusters else []

@@ -44,6 +44,10 @@ def init(home: Home, codex_home: tuple[str, ...], repository: tuple[str, ...]) -
 @home_options(create=True)
 def ui(home: Home, port: int) -> None:
     """Open the Dagster UI and its daemon on this home (schedules and sensors run while it is open)."""
+    from codex_loop_assets.resources.instances import open_instance
+
+    with open_instance():  # The web server and the daemon start at once, and neither may find Dagster's tables half made.
+        pass
     environment = {**os.environ, "DAGSTER_HOME": str(home.dagster_home)}
     workspace = Path(str(resources.files("codex_loop_assets"))).parent / "workspace.yaml"
     target = ["-w", str(workspace)] if workspace.is_file() else ["-m", "codex_loop_assets.definitions"]

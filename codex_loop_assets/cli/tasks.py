@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import click
-import dagster as dg
 import polars as pl
 from rich.console import Console
 
@@ -16,6 +15,7 @@ from codex_loop_assets.distill.dataset import relocated
 from codex_loop_assets.partitions import clusters
 from codex_loop_assets.resources import proofs
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.instances import open_instance
 
 _signal = click.option("--signal-id", help="One signal: a task of its own.")
 _cluster = click.option("--cluster-id", help="A whole cluster: a dataset.")
@@ -95,7 +95,7 @@ def partition(home: Home, signal_id: str | None, cluster_id: str | None) -> str:
             "adhoc-"
         ):
             raise Problem(f"no cluster {key!r}; list them with: codex-loop cluster")
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         instance.add_dynamic_partitions(clusters.name, [key])
     return key
 

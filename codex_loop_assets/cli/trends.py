@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import click
-import dagster as dg
 import polars as pl
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from codex_loop_assets.cli.trials import arms_table, cluster_of
 from codex_loop_assets.measure.trends import ALL, settled_through
 from codex_loop_assets.resources.alerts import alerts_now
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.instances import open_instance
 
 
 @click.command()
@@ -46,7 +46,7 @@ def trends(
     console.print(_rates(rows.filter(chosen), by))
     settled = settled_through(home.lake.read("trends"))
     console.print(f"settled through {settled}: later days can still change" if settled else "no day is settled yet")
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         show_alerts(console, alerts_now(home, instance))
 
 

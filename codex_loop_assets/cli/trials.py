@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +12,7 @@ from rich.table import Table
 from codex_loop_assets.cli.options import Problem
 from codex_loop_assets.partitions import clusters
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.instances import open_instance
 
 
 def cluster_of(home: Home, dataset: Path) -> str:
@@ -34,7 +34,7 @@ def cluster_of(home: Home, dataset: Path) -> str:
 
 def known(cluster_id: str) -> str:
     """The cluster id, added to the instance's partitions when it is new."""
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         instance.add_dynamic_partitions(clusters.name, [cluster_id])
     return cluster_id
 

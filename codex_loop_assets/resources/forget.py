@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-import dagster as dg
 import psutil
 from filelock import FileLock
 
@@ -28,6 +27,7 @@ from codex_loop_assets.resources.forget_plan import ForgetPlan
 from codex_loop_assets.resources.forgotten import remember
 from codex_loop_assets.resources.freshness import inputs
 from codex_loop_assets.resources.homes import Home
+from codex_loop_assets.resources.instances import open_instance
 from codex_loop_assets.resources.judges import model_judge
 from codex_loop_assets.resources.report_inputs import report_inputs
 from codex_loop_assets.resources.vectors import CENTROIDS, VectorStore
@@ -136,7 +136,7 @@ def _drop_runs(home: Home, partitions: set[str]) -> int:
     """Dagster's runs over those days and clusters with their logs, and failed runs: an error may quote what it failed on."""
     if not os.environ.get("DAGSTER_HOME"):
         return 0
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         doomed = [
             run
             for run in instance.get_runs()
