@@ -25,7 +25,7 @@ demo: install
 	$(BIN)/python demo.py --use-fixtures --skip-openai --output demo_output
 
 test: install
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 # Harbor needs Python 3.12 and lives in an environment of its own; the tests need a Docker engine.
 $(HARBOR_VENV)/.installed: | install

@@ -12,6 +12,21 @@ from dagster._core.storage.defs_state.base import set_defs_state_storage
 from codex_loop_assets import clock
 from codex_loop_assets.resources.homes import VARIABLE, Home
 
+# Files whose tests take longest, in the order in which they are given to the workers.
+LONGEST = (
+    "test_demo.py",
+    "test_outlets.py",
+    "test_runs.py",
+    "test_cluster_runs.py",
+    "test_write_faults.py",
+    "test_guide.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: started last, one of them would keep a single worker busy for minutes."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(autouse=True)
 def no_dagster_storage_outlives_its_test():
