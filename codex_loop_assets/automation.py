@@ -50,10 +50,11 @@ TICK_BUDGET_SECONDS = 40.0
 ATTEMPTS = 3
 
 
+_SCHEDULED = {"execution_timezone": "UTC", "default_status": dg.DefaultScheduleStatus.RUNNING}
+
+
 # The stock partitioned schedule asks for today, because the partitions have `end_offset=1`, and today is unfinished.
-@dg.schedule(
-    job=daily_job, cron_schedule="0 3 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING
-)
+@dg.schedule(job=daily_job, cron_schedule="0 3 * * *", **_SCHEDULED)
 @guarded
 def daily_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
     """At 03:00 UTC: yesterday, and every day whose files changed, whose judging is unfinished, or whose work was cut off or
@@ -64,24 +65,14 @@ def daily_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
         yield dg.RunRequest(partition_key=day, run_key=f"{context.scheduled_execution_time.isoformat()}:{day}")
 
 
-@dg.schedule(
-    job=registry_job,
-    cron_schedule="30 3 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+@dg.schedule(job=registry_job, cron_schedule="30 3 * * *", **_SCHEDULED)
 @guarded
 def registry_schedule(context: dg.ScheduleEvaluationContext):
     """At 03:30 UTC, after the day's clusters: the retention, then the registry, scorecard, trends and site."""
     yield dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
 
 
-@dg.schedule(
-    job=refresh_job,
-    cron_schedule="0 4 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+@dg.schedule(job=refresh_job, cron_schedule="0 4 * * *", **_SCHEDULED)
 @guarded
 def tickets_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
     """At 04:00 UTC: the tickets that only the day moves (ignored until today, calmed, back after their proof). Clusters that
@@ -90,7 +81,8 @@ def tickets_schedule(context: dg.ScheduleEvaluationContext, home: HomeResource):
     from codex_loop_assets.resources.ticket_history import due_clusters
 
     codex = home.home
-    due = [cluster for cluster in due_clusters(codex) if cluster not in stale_clusters(codex.lake)]
+    changed = stale_clusters(codex.lake)
+    due = [cluster for cluster in due_clusters(codex) if cluster not in changed]
     if not due:
         yield dg.SkipReason("no ticket is due")
     for cluster in due:

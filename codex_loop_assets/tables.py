@@ -489,7 +489,9 @@ CLUSTER_MEMBERS = Table(
         _required("type", pl.String, "friction or delight."),
         _required("arrived", pl.Date, "Day whose run took the signal in."),
         _required("signal_day", pl.Date, "Partition day of the signal."),
-        Column("via", pl.String, "birth, branch, fit or radius: how it joined; withdrawn: the signal no longer exists."),
+        Column(
+            "via", pl.String, "birth, branch, fit or radius: how it joined; withdrawn: the signal no longer exists."
+        ),
         Column("similarity", pl.Float64, "Cosine to the cluster's centre."),
     ),
 )

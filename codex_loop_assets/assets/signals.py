@@ -6,18 +6,16 @@ import polars as pl
 from codex_loop_assets import clock
 from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, store, table_of, table_spec
+from codex_loop_assets.resources.canonical_tables import CANON, canon_tables
 from codex_loop_assets.resources.freshness import inputs
-from codex_loop_assets.resources.homes import Home, HomeResource
+from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.judges import open_judge
 from codex_loop_assets.resources.schema import schema_for
 from codex_loop_assets.signals.judges.costs import cost_summary
 from codex_loop_assets.signals.judges.run import judge_day
 from codex_loop_assets.signals.merge import merge
-from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.signals.rules import detect
 from codex_loop_assets.signals.schema import SignalSchema
-
-CANON = ["spines", "events", "sessions", "turns", "tool_calls"]
 
 
 class DetectionConfig(dg.Config):
@@ -131,11 +129,6 @@ def by_category(found: pl.DataFrame) -> pl.DataFrame:
         moments=pl.len(), sessions=pl.col("thread_id").n_unique(), mean_severity=pl.col("severity").mean().round(2)
     )
     return counted.sort(["moments", "category"], descending=[True, False])
-
-
-def canon_tables(home: Home, day: str) -> CanonTables:
-    """The canonical tables of one day."""
-    return CanonTables(**{table: home.lake.read(table, day) for table in CANON})
 
 
 def observe_schema(context: dg.AssetExecutionContext, schema: SignalSchema) -> None:

@@ -9,10 +9,7 @@ import polars as pl
 from codex_loop_assets import clock
 from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import OWNERS, describe, store, table_spec
-from codex_loop_assets.assets.signals import CANON
-from codex_loop_assets.loop import append_log
 from codex_loop_assets.loop.labels import scorecard_rows
-from codex_loop_assets.loop.review import Verdict
 from codex_loop_assets.loop.site import pages as site_pages
 from codex_loop_assets.measure import trends as rates
 from codex_loop_assets.measure.gold import fixture_truth
@@ -20,14 +17,15 @@ from codex_loop_assets.measure.reliability import reliability
 from codex_loop_assets.measure.scorecard import scorecard as score
 from codex_loop_assets.measure.scorecard import with_drift, without_left_out
 from codex_loop_assets.measure.truth import Truth
+from codex_loop_assets.resources import reviews
 from codex_loop_assets.resources.alerts import alerts_now
+from codex_loop_assets.resources.canonical_tables import canon_tables
 from codex_loop_assets.resources.files import replace_folder
 from codex_loop_assets.resources.homes import Home, HomeResource
 from codex_loop_assets.resources.report_inputs import exposure, report_inputs
 from codex_loop_assets.resources.schema import current_schema
 from codex_loop_assets.signals.judges.baseline import RegexBaseline
 from codex_loop_assets.signals.judges.run import judge_day
-from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.tables import TABLES
 
 
@@ -49,11 +47,11 @@ def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
     version before; severity and confidence are compared with what readers say."""
     codex = home.home
     labels = codex.overrides().get("home", {}).get("truth")
+    truth = fixture_truth(Path(labels)) if labels else None
     bars = codex.section("scorecard")["bars"]
-    reviews = [Verdict.from_dict(line) for line in append_log.read(codex.root / "reviews.jsonl")]
-    frames = [scorecard_rows(reviews, codex.lake.read("signals"), bars["all"])]
-    if labels:
-        frames += planted_scores(codex, fixture_truth(Path(labels)))
+    frames = [scorecard_rows(reviews.verdicts(codex), codex.lake.read("signals"), bars["all"])]
+    if truth:
+        frames += planted_scores(codex, truth)
     card = pl.concat([TABLES["scorecard"].conform(part) for part in frames])
     looked_for = without_left_out(card, codex.lake.read("judge_coverage"))
     frame = with_drift(looked_for, codex.lake.read("scorecard"))
@@ -67,26 +65,25 @@ def scorecard(context: dg.AssetExecutionContext, home: HomeResource):
     }
     worse = frame.filter("worse").height
     store(context, codex, "scorecard", None, frame, labels=labels, worse_than_before=worse, **numbers)
-    store(context, codex, "reliability", None, planted_reliability(codex, labels), labels=labels)
+    store(context, codex, "reliability", None, planted_reliability(codex, truth), labels=labels)
 
 
 def planted_scores(home: Home, truth: Truth) -> list[pl.DataFrame]:
     """Rows of `scorecard` for the detectors' findings, and for the baseline's over the same sessions."""
     lake = home.lake
     turns = lake.read("turns")
-    tables = CanonTables(**{table: lake.read(table) for table in CANON})
     baseline = RegexBaseline()
-    guessed, _ = judge_day(tables, current_schema(home), baseline, clock.now(), home.section("judges"))
+    guessed, _ = judge_day(canon_tables(home), current_schema(home), baseline, clock.now(), home.section("judges"))
     beside = score(truth, guessed, turns, detectors=[baseline.name])
     return [score(truth, lake.read("detections"), turns), beside.filter(pl.col("detector") == baseline.name)]
 
 
-def planted_reliability(home: Home, labels: str | None) -> pl.DataFrame:
-    """Rows of `reliability` on the labelled data at that path; none without."""
-    if not labels:
+def planted_reliability(home: Home, truth: Truth | None) -> pl.DataFrame:
+    """Rows of `reliability` on the labelled data; none without."""
+    if truth is None:
         return TABLES["reliability"].empty()
     lake = home.lake
-    return reliability(fixture_truth(Path(labels)), lake.read("detections"), lake.read("signals"), lake.read("turns"))
+    return reliability(truth, lake.read("detections"), lake.read("signals"), lake.read("turns"))
 
 
 @dg.multi_asset(

@@ -12,6 +12,7 @@ from codex_loop_assets import clock
 from codex_loop_assets.cli import days as which
 from codex_loop_assets.cli.options import Problem, home_options, parse_day, today
 from codex_loop_assets.cli.summaries import not_looked_for
+from codex_loop_assets.resources.canonical_tables import canon_tables
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.judges import model_judge
 from codex_loop_assets.resources.schema import current_schema
@@ -19,9 +20,6 @@ from codex_loop_assets.signals.judges.base import Transcript
 from codex_loop_assets.signals.judges.llm import Estimate
 from codex_loop_assets.signals.judges.llm.prices import UnknownPrice, outdated
 from codex_loop_assets.signals.judges.run import to_be_judged
-from codex_loop_assets.signals.model import CanonTables
-
-_CANON = ("spines", "events", "sessions", "turns", "tool_calls")
 
 
 @click.command()
@@ -69,8 +67,7 @@ def judge_estimate(home: Home, models: tuple[str, ...], first: str | None, last:
 
 
 def _sessions(home: Home, day: str) -> list[Transcript]:
-    canon = CanonTables(**{table: home.lake.read(table, day) for table in _CANON})
-    return to_be_judged(canon, clock.now(), home.section("judges"))
+    return to_be_judged(canon_tables(home, day), clock.now(), home.section("judges"))
 
 
 def _cells(found: Estimate, budget: float) -> list[str]:

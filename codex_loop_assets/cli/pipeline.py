@@ -108,20 +108,8 @@ def daily(
 ) -> None:
     """Everything for every day that needs it: ingest, signals, clusters, proposals, tasks, tickets, report."""
     _register(home, codex_home)
-    run_daily(home, Console(), days=day, since=_since(lookback_hours), reschema=reschema, tasks=tasks)
-
-
-def run_daily(
-    home: Home,
-    console: Console,
-    *,
-    days: tuple[str, ...] = (),
-    since: datetime | None = None,
-    reschema: bool = False,
-    tasks: bool = True,
-) -> None:
-    """Materialise every stage for the days that need it and print the overview."""
-    run_stages(home, console, days=days, since=since, reschema=reschema, tasks=tasks)
+    console = Console()
+    run_stages(home, console, days=day, since=_since(lookback_hours), reschema=reschema, tasks=tasks)
     finish(home, console)
 
 

@@ -82,8 +82,8 @@ class Runner:
         return name
 
     def _job_name(self, home: Home, part: Part) -> str:
-        digests = sorted(task_digest(path.parent) for path in part.folder.glob("*/task.toml"))
-        shape = json.dumps([str(part.folder.resolve()), digests, self.arm, self._options(home)], sort_keys=True)
+        told = [str(part.folder.resolve()), _digests(part.folder), self.arm, self._options(home)]
+        shape = json.dumps(told, sort_keys=True)
         return jobs.next_name(home, part.cluster_id, self.agent, self.model, shape)
 
     def _shape(self, home: Home, parts: list[Part]) -> str:

@@ -46,7 +46,9 @@ def ui(home: Home, port: int) -> None:
     """Open the Dagster UI and its daemon on this home (schedules and sensors run while it is open)."""
     from codex_loop_assets.resources.instances import open_instance
 
-    with open_instance():  # The web server and the daemon start at once, and neither may find Dagster's tables half made.
+    with (
+        open_instance()
+    ):  # The web server and the daemon start at once, and neither may find Dagster's tables half made.
         pass
     environment = {**os.environ, "DAGSTER_HOME": str(home.dagster_home)}
     workspace = Path(str(resources.files("codex_loop_assets"))).parent / "workspace.yaml"

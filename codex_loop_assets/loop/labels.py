@@ -86,6 +86,11 @@ def _pair(first: str, second: str, one: Mapping[str, str], other: Mapping[str, s
     return {"first": first, "second": second, "items": len(common), "same": same, "kappa": kappa}
 
 
+def _judged_by_chance(verdicts: Iterable[Verdict]) -> pl.DataFrame:
+    """The labels that measure a detector."""
+    return gold_labels(verdicts).filter(pl.col("drawn_by_chance") & pl.col("accepted").is_not_null())
+
+
 def agreement_with_people(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     """How far each detector and people agree about the moments it found and that were drawn by chance: detector, items,
     accepted, share with its 95 % interval (Wilson), and `expected`: the share its own confidences promised (null where
@@ -93,9 +98,10 @@ def agreement_with_people(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     """
     from statsmodels.stats.proportion import proportion_confint
 
-    labels = gold_labels(verdicts).filter(pl.col("drawn_by_chance") & pl.col("accepted").is_not_null())
-    counts = labels.group_by("detector").agg(
-        items=pl.len(), accepted=pl.col("accepted").sum(), expected=pl.col("confidence").mean()
+    counts = (
+        _judged_by_chance(verdicts)
+        .group_by("detector")
+        .agg(items=pl.len(), accepted=pl.col("accepted").sum(), expected=pl.col("confidence").mean())
     )
     rows = []
     for row in counts.sort("detector").to_dicts():
@@ -111,7 +117,7 @@ def scorecard_rows(verdicts: Iterable[Verdict], signals: pl.DataFrame, bar: floa
     Recall is null: people were shown what a detector found, not what it missed. `signals` gives the detectors'
     versions.
     """
-    labels = gold_labels(verdicts).filter(pl.col("drawn_by_chance") & pl.col("accepted").is_not_null())
+    labels = _judged_by_chance(verdicts)
     if labels.is_empty():
         return TABLES["scorecard"].empty()
     from statsmodels.stats.proportion import proportion_confint

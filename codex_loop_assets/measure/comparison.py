@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from codex_loop_assets.measure.scorecard import Places, could_observe, resampling, tallies_of
+from codex_loop_assets.measure.scorecard import Places, could_observe, f1_of, resampling, tallies_of
 from codex_loop_assets.measure.truth import Truth
 from codex_loop_assets.settings import section
 
@@ -81,12 +81,8 @@ def _stacked(parts: Iterable[Any]) -> np.ndarray:
 
 
 def _f1(sums: np.ndarray) -> np.ndarray:
-    """F1 of rows (labelled, found, findings, right); 0 where nothing is right."""
-    import numpy as np
-
-    precision = sums[..., 3] / np.maximum(1, sums[..., 2])
-    recall = sums[..., 1] / np.maximum(1, sums[..., 0])
-    return 2 * precision * recall / np.maximum(1e-12, precision + recall)
+    """F1 of rows (labelled, found, findings, right)."""
+    return f1_of(*(sums[..., column] for column in range(4)))
 
 
 def _point(counts: np.ndarray) -> float:

@@ -272,10 +272,17 @@ def _f1_interval(tallies: list[Tally], low: Bound, high: Bound, settings: Mappin
     right, findings, found, labelled = drawn[(drawn[:, 1] > 0) & (drawn[:, 3] > 0)].T
     if not len(right):
         return None, None
-    precision, recall = right / findings, found / labelled
-    values = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    values = f1_of(labelled, found, findings, right)
     bottom, top = np.percentile(values, [2.5, 97.5])
     return (float(bottom), float(top)) if top > bottom else (_harmonic(*low), _harmonic(*high))
+
+
+def f1_of(labelled: np.ndarray, found: np.ndarray, findings: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """F1 for arrays of counts; 0 where nothing is right."""
+    import numpy as np
+
+    precision, recall = right / np.maximum(1, findings), found / np.maximum(1, labelled)
+    return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
 
 
 def _harmonic(precision: float | None, recall: float | None) -> float | None:

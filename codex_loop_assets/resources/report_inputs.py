@@ -8,14 +8,13 @@ import polars as pl
 
 from codex_loop_assets.loop.inputs import EXPOSURE, PARTS, ReportInputs
 from codex_loop_assets.measure.alerts import Alert
+from codex_loop_assets.resources.canonical_tables import canon_tables
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.judges import open_governor
 from codex_loop_assets.resources.schema import current_schema
-from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.signals.observability import looked_for, session_observability
 from codex_loop_assets.signals.schema import SignalSchema
 
-_CANON = ("spines", "events", "sessions", "turns", "tool_calls")
 _OF_DAYS = ("spines", "sessions", "detections", "judge_coverage")
 # Signals of every day: a cluster's page shows its most telling members, whichever day they are from.
 _WHOLE = (
@@ -27,10 +26,7 @@ _WHOLE = (
 def exposure(home: Home, days: list[str], schema: SignalSchema) -> pl.DataFrame:
     """(thread_id, category) for each category that a session of these days could show at all and that a rule or its judge
     looks for."""
-    parts = [
-        session_observability(CanonTables(**{table: home.lake.read(table, day) for table in _CANON}), schema)
-        for day in days
-    ]
+    parts = [session_observability(canon_tables(home, day), schema) for day in days]
     seen = pl.concat(parts).filter(pl.col("observable")).select("thread_id", "category").unique(maintain_order=True)
     return looked_for(seen, home.lake.read("judge_coverage", days))
 

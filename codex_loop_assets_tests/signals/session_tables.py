@@ -1,17 +1,29 @@
-"""Canonical tables of one invented session, written step by step, for tests that need exactly one thing to happen."""
+"""Canonical tables for tests: of one invented session, written step by step, and of a whole Codex home."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from codex_loop_assets.canon import everything
 from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.tables import EVENTS, SESSIONS, SPINES, TOOL_CALLS, TURNS
+from codex_loop_assets.traces.day import build_day
+from codex_loop_assets.traces.discover import discover
+from codex_loop_assets.traces.homes import CodexHome
 
 START = datetime(2026, 2, 10, 9, tzinfo=UTC)
+
+
+def canon_of(home: Path) -> CanonTables:
+    """The canonical tables of all sessions of a Codex home."""
+    traces = build_day(date(2026, 3, 1), discover([CodexHome("planted", home, "here")]))
+    built = everything.build(traces.events, traces.spines)
+    return CanonTables(traces.spines, traces.events, built.sessions, built.turns, built.tool_calls)
 
 
 class SessionTables:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from functools import cache
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from codex_loop_assets.canon import sessions, tool_calls, turns
 from codex_loop_assets.measure.gold import fixture_truth
 from codex_loop_assets.measure.scorecard import scorecard
 from codex_loop_assets.signals.merge import merge
@@ -19,22 +17,12 @@ from codex_loop_assets.signals.observability import session_observability
 from codex_loop_assets.signals.rules import detect
 from codex_loop_assets.signals.schema import load_schema
 from codex_loop_assets.tables import SEMANTIC_SIGNALS
-from codex_loop_assets.traces.day import build_day
-from codex_loop_assets.traces.discover import discover
-from codex_loop_assets.traces.homes import CodexHome
+from codex_loop_assets_tests.signals.session_tables import canon_of
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 SCHEMA = load_schema()
 # Published bars: a rule that falls below is broken, not unlucky.
 PRECISION, RECALL = 0.9, 0.9
-
-
-def canon_of(home: Path) -> CanonTables:
-    traces = build_day(date(2026, 3, 1), discover([CodexHome("fixtures", home, "here")]))
-    found_turns = turns.build(traces.events, traces.spines)
-    calls = tool_calls.build(traces.events, traces.spines)
-    found_sessions = sessions.build(traces.events, traces.spines, found_turns, calls)
-    return CanonTables(traces.spines, traces.events, found_sessions, found_turns, calls)
 
 
 @cache

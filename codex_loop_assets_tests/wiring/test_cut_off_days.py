@@ -12,7 +12,7 @@ from rich.console import Console
 
 from codex_loop_assets import clock
 from codex_loop_assets.cli.options import Problem
-from codex_loop_assets.cli.pipeline import run_daily
+from codex_loop_assets.cli.pipeline import finish, run_stages
 from codex_loop_assets.tables import TABLES
 from codex_loop_assets_tests import faults
 from codex_loop_assets_tests.canary import spine_session, words
@@ -37,7 +37,9 @@ def day_of_work(home, tmp_path, monkeypatch):
 
 
 def work(home) -> None:
-    run_daily(home, Console(file=io.StringIO(), width=120))
+    console = Console(file=io.StringIO(), width=120)
+    run_stages(home, console)
+    finish(home, console)
 
 
 def state(home) -> dict[str, bytes]:

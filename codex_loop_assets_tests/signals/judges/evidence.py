@@ -12,11 +12,10 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from codex_loop_assets.canon import sessions, tool_calls, turns
 from codex_loop_assets.measure.comparison import Judged, compare
 from codex_loop_assets.measure.gold import (
     fixture_truth,
@@ -33,9 +32,7 @@ from codex_loop_assets.signals.judges.local.shipping import decided
 from codex_loop_assets.signals.judges.run import judge_day
 from codex_loop_assets.signals.model import CanonTables
 from codex_loop_assets.signals.schema import load_schema
-from codex_loop_assets.traces.day import build_day
-from codex_loop_assets.traces.discover import discover
-from codex_loop_assets.traces.homes import CodexHome
+from codex_loop_assets_tests.signals.session_tables import canon_of
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 LANGUAGES = ("en", "zh", "ja", "es", "de", "fr")
@@ -86,15 +83,6 @@ def real(labelled: Path, home: Path) -> Labelled:
         link.symlink_to(source)
     canon = canon_of(home)
     return Labelled(real_session_truth(labels, canon.spines, name="real"), canon)
-
-
-def canon_of(home: Path) -> CanonTables:
-    """The canonical tables of all sessions of a Codex home."""
-    traces = build_day(date(2026, 3, 1), discover([CodexHome("labelled", home, "here")]))
-    found_turns = turns.build(traces.events, traces.spines)
-    calls = tool_calls.build(traces.events, traces.spines)
-    found_sessions = sessions.build(traces.events, traces.spines, found_turns, calls)
-    return CanonTables(traces.spines, traces.events, found_sessions, found_turns, calls)
 
 
 def figures(sets: Sequence[Labelled]) -> dict[str, Any]:

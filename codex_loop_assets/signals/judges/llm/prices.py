@@ -12,7 +12,6 @@ from codex_loop_assets.signals.judges.llm.exchange import Request, Tokens
 
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _PER = 1_000_000
-_TYPICAL_SHARE_OF_OUTPUT = 0.25
 
 
 class UnknownPrice(LookupError):
@@ -56,7 +55,7 @@ class Prices:
 
     def typical_tokens(self, request: Request) -> Tokens:
         """Tokens that such a call usually takes: an estimate."""
-        return self._tokens(request, "typical_bytes_per_token", _TYPICAL_SHARE_OF_OUTPUT)
+        return self._tokens(request, "typical_bytes_per_token", self._settings["typical_share_of_output"])
 
     def _tokens(self, request: Request, bytes_per_token: str, share_of_output: float) -> Tokens:
         size = len(json.dumps(request.body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
