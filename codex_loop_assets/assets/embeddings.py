@@ -9,6 +9,7 @@ from codex_loop_assets.assets.policy import DAILY, OWNERS, describe
 from codex_loop_assets.discovery.embed import Embedder, open_embedder, space_of
 from codex_loop_assets.discovery.text import session_texts, signal_texts
 from codex_loop_assets.resources.homes import HomeResource
+from codex_loop_assets.resources.judges import open_purse
 from codex_loop_assets.resources.vectors import SESSIONS, SIGNALS, VectorStore
 
 _COMMON = {**DAILY, "group_name": "discovery", "owners": OWNERS, "kinds": {"lancedb"}}
@@ -19,7 +20,7 @@ _COMMON = {**DAILY, "group_name": "discovery", "owners": OWNERS, "kinds": {"lanc
 def signal_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
     settings = codex.section("discovery")
-    embedder = open_embedder(settings["embedding"])
+    embedder = open_embedder(settings["embedding"], purse=open_purse(codex, "embeddings"))
     store = VectorStore(codex.vectors_path)
     for day in context.partition_keys:
         texts = signal_texts(codex.lake.read("signals", day), settings["text"])
@@ -31,7 +32,7 @@ def signal_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> 
 def session_embeddings(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
     settings = codex.section("discovery")
-    embedder = open_embedder(settings["embedding"])
+    embedder = open_embedder(settings["embedding"], purse=open_purse(codex, "embeddings"))
     store = VectorStore(codex.vectors_path)
     for day in context.partition_keys:
         texts = session_texts(codex.lake.read("turns", day), settings["text"])

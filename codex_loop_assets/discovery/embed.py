@@ -10,12 +10,21 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from codex_loop_assets.signals.judges.llm.exchange import Tokens
+from codex_loop_assets.signals.judges.llm.prices import UnknownPrice
+from codex_loop_assets.signals.judges.llm.purse import Purse, Reserved
+
 if TYPE_CHECKING:
     import numpy as np
+    from openai.types import CreateEmbeddingResponse
 
 
 class EmbeddingError(RuntimeError):
     """The embedding model is missing, damaged, or answers something that is no vector; the message says what to do."""
+
+
+class BudgetExhausted(EmbeddingError):
+    """The day's budget for models does not pay for these texts: nothing was sent."""
 
 
 class Embedder(Protocol):
@@ -24,11 +33,12 @@ class Embedder(Protocol):
     name: str
     dimension: int
 
-    def affordable(self, texts: Sequence[str]) -> int:
-        """How many of the texts, from the front, the rest of the run's budget pays for."""
+    def batches(self, texts: Sequence[str]) -> list[list[str]]:
+        """The texts in order, cut into what one call of `embed` takes."""
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 array of shape (len(texts), dimension), rows of length 1. Raises EmbeddingError."""
+        """float32 array of shape (len(texts), dimension), rows of length 1. Raises EmbeddingError, and
+        BudgetExhausted where the day's budget does not pay for them."""
 
     def spent(self) -> tuple[int, float]:
         """Tokens and US dollars spent so far by this embedder."""
@@ -39,8 +49,11 @@ def space_of(embedder: Embedder) -> str:
     return f"{embedder.name}/{embedder.dimension}"
 
 
-def open_embedder(settings: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Embedder:
-    """The embedder that `settings` (the `embedding` table of the `discovery` section) asks for.
+def open_embedder(
+    settings: Mapping[str, Any], environment: Mapping[str, str] = os.environ, purse: Purse | None = None
+) -> Embedder:
+    """The embedder that `settings` (the `embedding` table of the `discovery` section) asks for; `purse` pays (without
+    one nobody keeps account).
 
     `provider` auto means OpenAI when OPENAI_API_KEY is set, else the local model. Raises EmbeddingError when the
     wanted one cannot work: a run must not silently go on in another space.
@@ -51,7 +64,7 @@ def open_embedder(settings: Mapping[str, Any], environment: Mapping[str, str] = 
     if provider == "wordllama":
         return WordLlamaEmbedder(settings["wordllama"])
     if provider == "openai":
-        return OpenAIEmbedder(settings["openai"], environment)
+        return OpenAIEmbedder(settings["openai"], environment, purse)
     raise EmbeddingError(f"discovery.embedding.provider is {provider!r}: use auto, wordllama or openai")
 
 
@@ -84,8 +97,8 @@ class WordLlamaEmbedder:
         if not float(near @ same) > float(near @ far) + 0.2:
             raise EmbeddingError("the local embedding model failed its self-test; reinstall wordllama")
 
-    def affordable(self, texts: Sequence[str]) -> int:
-        return len(texts)
+    def batches(self, texts: Sequence[str]) -> list[list[str]]:
+        return [list(texts)] if texts else []
 
     def spent(self) -> tuple[int, float]:
         return 0, 0.0
@@ -106,9 +119,12 @@ class WordLlamaEmbedder:
 
 
 class OpenAIEmbedder:
-    """OpenAI's embeddings endpoint (or any compatible server at OPENAI_BASE_URL), batched and within a budget."""
+    """OpenAI's embeddings endpoint (or any compatible server at OPENAI_BASE_URL), one request per batch, paid from the
+    purse."""
 
-    def __init__(self, settings: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], environment: Mapping[str, str] = os.environ, purse: Purse | None = None
+    ) -> None:
         from openai import OpenAI
 
         if not environment.get("OPENAI_API_KEY"):
@@ -116,7 +132,9 @@ class OpenAIEmbedder:
         self.name = settings["model"]
         self.dimension = settings["dimension"]
         self._settings = settings
+        self._purse = purse
         self._tokens = 0
+        self._dollars = 0.0
         self._client = OpenAI(
             api_key=environment["OPENAI_API_KEY"],
             base_url=environment.get("OPENAI_BASE_URL") or None,
@@ -124,55 +142,65 @@ class OpenAIEmbedder:
             max_retries=settings["max_retries"],
         )
 
-    def _estimate(self, text: str) -> int:
-        return int(len(text) / self._settings["characters_per_token"]) + 1
-
-    def _price(self, tokens: int) -> float:
-        return tokens * self._settings["usd_per_million_tokens"] / 1e6
-
-    def affordable(self, texts: Sequence[str]) -> int:
-        tokens = self._tokens
-        for count, text in enumerate(texts):
-            tokens += self._estimate(text)
-            if self._price(tokens) > self._settings["budget_usd"]:
-                return count
-        return len(texts)
-
     def spent(self) -> tuple[int, float]:
-        return self._tokens, self._price(self._tokens)
+        return self._tokens, self._dollars
 
-    def _batches(self, texts: Sequence[str]) -> list[list[str]]:
+    def batches(self, texts: Sequence[str]) -> list[list[str]]:
         batches: list[list[str]] = []
         tokens = 0
         for text in texts:
-            cost = self._estimate(text)
+            size = int(len(text) / self._settings["characters_per_token"]) + 1
             full = batches and len(batches[-1]) >= self._settings["batch_size"]
-            if not batches or full or tokens + cost > self._settings["batch_tokens"]:
+            if not batches or full or tokens + size > self._settings["batch_tokens"]:
                 batches.append([])
                 tokens = 0
             batches[-1].append(text)
-            tokens += cost
+            tokens += size
         return batches
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         import numpy as np
-        from openai import OpenAIError
 
         if not texts:  # All are known, or the day has none.
             return np.empty((0, self.dimension), dtype=np.float32)
-        rows: list[list[float]] = []
-        for batch in self._batches(texts):
-            try:
-                answer = self._client.embeddings.create(
-                    model=self.name, input=batch, dimensions=self.dimension, encoding_format="float"
-                )
-            except OpenAIError as error:
-                raise EmbeddingError(f"{self.name}: {type(error).__name__}: {error}") from error
-            rows.extend(item.embedding for item in sorted(answer.data, key=lambda item: item.index))
-            self._tokens += answer.usage.total_tokens
+        answer = self._bought(list(texts))
+        rows = [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
         matrix = np.asarray(rows, dtype=np.float32).reshape(len(rows), -1)
         # Some compatible servers ignore `dimensions`; a vector shortened by them may also not have length 1.
         return checked(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), len(texts), self.dimension)
+
+    def _bought(self, texts: list[str]) -> CreateEmbeddingResponse:
+        """The server's answer, booked: what was paid is known even where the vectors turn out to be none."""
+        from openai import APIStatusError, OpenAIError
+
+        reserved = self._reserved(texts)
+        try:
+            answer = self._client.embeddings.create(
+                model=self.name, input=texts, dimensions=self.dimension, encoding_format="float"
+            )
+        except OpenAIError as error:
+            if self._purse is not None and reserved is not None:
+                if isinstance(error, APIStatusError):
+                    self._purse.give_back(reserved)
+                else:
+                    self._dollars += self._purse.pay(reserved, None)
+            raise EmbeddingError(f"{self.name}: {type(error).__name__}: {error}") from error
+        self._tokens += answer.usage.total_tokens
+        if self._purse is not None and reserved is not None:
+            self._dollars += self._purse.pay(reserved, Tokens(input=answer.usage.total_tokens))
+        return answer
+
+    def _reserved(self, texts: list[str]) -> Reserved | None:
+        if self._purse is None:
+            return None
+        body = {"model": self.name, "input": texts, "max_output_tokens": 0}
+        try:
+            reserved = self._purse.reserve(body, tries=1 + self._settings["max_retries"])
+        except UnknownPrice as error:
+            raise EmbeddingError(str(error)) from error
+        if reserved is None:
+            raise BudgetExhausted(f"the day's budget for models does not pay for {len(texts)} texts more")
+        return reserved
 
 
 def checked(matrix: np.ndarray, rows: int, dimension: int) -> np.ndarray:

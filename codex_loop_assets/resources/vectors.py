@@ -14,6 +14,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from codex_loop_assets.discovery.embed import BudgetExhausted, EmbeddingError
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -33,7 +35,7 @@ class _Embedder(Protocol):
     name: str
     dimension: int
 
-    def affordable(self, texts: list[str]) -> int: ...
+    def batches(self, texts: list[str]) -> list[list[str]]: ...
 
     def embed(self, texts: list[str]) -> np.ndarray: ...
 
@@ -70,7 +72,8 @@ class VectorStore:
         """Make the day's rows of a collection exactly `texts` (id -> text), embedding only what has no vector yet.
 
         An id whose text is unchanged keeps its vector; a text embedded before, under whatever id, is not embedded
-        again. Texts beyond the embedder's budget are left out and counted as deferred: the next run takes them up.
+        again. Texts beyond the day's budget are left out and counted as deferred: the next run takes them up. Raises
+        EmbeddingError where a batch fails, after keeping the batches that were paid before it.
         """
         spent = embedder.spent()
         with self._lock(f"{collection}-{day}"):
@@ -79,12 +82,14 @@ class VectorStore:
             unchanged = {key for key in texts if known.get(key) == hashes[key]}
             wanted = {hashes[key]: text for key, text in sorted(texts.items()) if key not in unchanged}
             vectors = self._by_hash(collection, embedder, set(wanted))
-            bought = _embedded({key: text for key, text in wanted.items() if key not in vectors}, embedder)
+            bought, failure = _embedded({key: text for key, text in wanted.items() if key not in vectors}, embedder)
             vectors |= bought
             changed = {key: vectors[hashes[key]] for key in texts.keys() - unchanged if hashes[key] in vectors}
             if changed or known.keys() - unchanged:
                 kept = self._day_vectors(collection, embedder, day, unchanged)
                 self._write_texts(collection, embedder, day, texts, {**kept, **changed})
+        if failure is not None:
+            raise failure
         tokens, cost = (after - before for before, after in zip(spent, embedder.spent(), strict=True))
         embedded = sum(hashes[key] in bought for key in changed)
         return EmbeddingReport(
@@ -257,12 +262,20 @@ class VectorStore:
         return dict(zip(rows["text_hash"].to_pylist(), _matrix(rows), strict=True))
 
 
-def _embedded(texts: Mapping[str, str], embedder: _Embedder) -> dict[str, np.ndarray]:
-    """Hash -> vector of as many of the texts (hash -> text) as the embedder's budget pays for, the same ones every
-    time."""
+def _embedded(texts: Mapping[str, str], embedder: _Embedder) -> tuple[dict[str, np.ndarray], EmbeddingError | None]:
+    """Hash -> vector of as many of the texts (hash -> text) as the budget pays for, the same ones every time; and the
+    error that stopped it, where one did."""
+    vectors: dict[str, np.ndarray] = {}
     hashes = sorted(texts)
-    bought = hashes[: embedder.affordable([texts[key] for key in hashes])]
-    return dict(zip(bought, embedder.embed([texts[key] for key in bought]), strict=True))
+    for batch in embedder.batches([texts[key] for key in hashes]):
+        try:
+            rows = embedder.embed(batch)
+        except BudgetExhausted:
+            break
+        except EmbeddingError as error:
+            return vectors, error
+        vectors.update(zip(hashes[len(vectors) : len(vectors) + len(batch)], rows, strict=True))
+    return vectors, None
 
 
 def _stacked(ids: list[str], vectors: Mapping[str, np.ndarray], dimension: int) -> np.ndarray:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
-
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from codex_loop_assets.discovery.embed import EmbeddingError, OpenAIEmbedder, WordLlamaEmbedder, open_embedder, space_of
+from codex_loop_assets.discovery.embed import (
+    BudgetExhausted,
+    EmbeddingError,
+    OpenAIEmbedder,
+    WordLlamaEmbedder,
+    open_embedder,
+    space_of,
+)
 from codex_loop_assets.settings import section
+from codex_loop_assets.signals.judges.llm.governor import Governor
+from codex_loop_assets.signals.judges.llm.prices import Prices
+from codex_loop_assets.signals.judges.llm.purse import Purse
+from codex_loop_assets_tests.openai_server import Fault, OpenAiServer
 
 EMBEDDING = section("discovery")["embedding"]
 
@@ -46,53 +54,68 @@ def test_no_key_means_the_local_model_and_a_missing_key_is_said():
         open_embedder(EMBEDDING | {"provider": "openai"}, {})
 
 
-class _Endpoint(BaseHTTPRequestHandler):
-    """The embeddings endpoint's protocol: answers in reverse order, because order is given by `index` alone."""
-
-    requests: ClassVar[list[dict]] = []
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        type(self).requests.append(request)
-        data = [
-            {
-                "object": "embedding",
-                "index": index,
-                "embedding": [float(len(text))] + [1.0] * (request["dimensions"] - 1),
-            }
-            for index, text in enumerate(request["input"])
-        ]
-        usage = {"prompt_tokens": 3, "total_tokens": 3}
-        body = json.dumps({"object": "list", "model": request["model"], "data": data[::-1], "usage": usage}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_) -> None:
-        """Keep the test's output quiet."""
-
-
 @pytest.fixture
-def endpoint():
-    _Endpoint.requests = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {"OPENAI_API_KEY": "test", "OPENAI_BASE_URL": f"http://127.0.0.1:{server.server_port}/v1"}
-    server.shutdown()
+def server():
+    with OpenAiServer() as server:
+        yield server
 
 
-def test_openai_vectors_come_batched_in_order_and_counted(endpoint):
-    settings = EMBEDDING["openai"] | {"batch_size": 2, "dimension": 8}
-    embedder = OpenAIEmbedder(settings, endpoint)
+def openai(server: OpenAiServer, money: Purse | None = None, **settings) -> OpenAIEmbedder:
+    return OpenAIEmbedder(EMBEDDING["openai"] | {"max_retries": 0} | settings, server.environment, money)
+
+
+def purse(tmp_path, budget: float) -> tuple[Purse, Governor]:
+    governor = Governor(tmp_path / "spending.jsonl", budget, purpose="embeddings")
+    return Purse(governor, Prices(section("prices"))), governor
+
+
+def test_openai_vectors_are_unit_vectors_in_the_order_of_the_texts(server):
+    embedder = openai(server, dimension=8)
     vectors = embedder.embed(["a", "bb", "ccc"])
-    assert [len(request["input"]) for request in _Endpoint.requests] == [2, 1]
-    assert {request["dimensions"] for request in _Endpoint.requests} == {8}
-    assert np.allclose(vectors[:, 0] / vectors[:, 1], [1, 2, 3])
-    assert embedder.spent()[0] == 6
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1])
+    assert np.allclose(vectors, np.concatenate([embedder.embed([text]) for text in ("a", "bb", "ccc")]))
     assert space_of(embedder) == "text-embedding-3-small/8"
 
 
-def test_a_budget_pays_for_the_first_texts_only(endpoint):
-    settings = EMBEDDING["openai"] | {"budget_usd": 30 * EMBEDDING["openai"]["usd_per_million_tokens"] / 1e6}
-    assert OpenAIEmbedder(settings, endpoint).affordable(["x" * 27] * 10) == 3
+@given(st.lists(st.text(min_size=1, max_size=40), max_size=30))
+def test_batches_hold_every_text_once_in_order_and_keep_both_limits(texts):
+    settings = EMBEDDING["openai"] | {"batch_size": 4, "batch_tokens": 30, "characters_per_token": 1.0}
+    batches = OpenAIEmbedder(settings, {"OPENAI_API_KEY": "any"}).batches(texts)
+    assert [text for batch in batches for text in batch] == texts
+    assert all(len(batch) <= 4 for batch in batches)
+    assert all(len(batch) == 1 or sum(len(text) + 1 for text in batch) <= 30 for batch in batches)
+
+
+def test_vectors_are_paid_for_from_the_ledger_and_budget_of_all_models(server, tmp_path):
+    money, governor = purse(tmp_path, 1.0)
+    embedder = openai(server, money)
+    embedder.embed(["the lockfile is frozen"])
+    tokens, dollars = embedder.spent()
+    assert tokens > 0 and dollars == pytest.approx(tokens * 0.02 / 1e6)
+    assert governor.by_purpose() == {"embeddings": pytest.approx(dollars)}
+
+
+def test_texts_that_do_not_fit_into_the_budget_are_not_sent(server, tmp_path):
+    money, governor = purse(tmp_path, 0.0)
+    with pytest.raises(BudgetExhausted):
+        openai(server, money).embed(["the lockfile is frozen"])
+    assert server.calls == [] and governor.spent() == 0.0
+
+
+def test_a_refused_request_costs_nothing_and_one_whose_answer_is_lost_costs_its_worst(server, tmp_path):
+    money, governor = purse(tmp_path, 1.0)
+    server.faults.add(Fault("status", path="/v1/embeddings"), Fault("drop_after", path="/v1/embeddings"))
+    embedder = openai(server, money)
+    with pytest.raises(EmbeddingError):
+        embedder.embed(["the lockfile is frozen"])
+    assert governor.spent() == 0.0
+    with pytest.raises(EmbeddingError):
+        embedder.embed(["the lockfile is frozen"])
+    assert governor.spent() == pytest.approx(embedder.spent()[1]) and governor.spent() > 0.0
+
+
+def test_a_model_without_a_price_is_never_asked(server, tmp_path):
+    money, _ = purse(tmp_path, 1.0)
+    with pytest.raises(EmbeddingError, match="no price for model"):
+        openai(server, money, model="unheard-of").embed(["the lockfile is frozen"])
+    assert server.calls == []

@@ -12,6 +12,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from codex_loop_assets.discovery.embed import BudgetExhausted, EmbeddingError
 from codex_loop_assets.resources.vectors import CENTROIDS, SIGNALS, VectorStore
 
 DAY, NEXT = date(2026, 2, 10), date(2026, 2, 11)
@@ -19,22 +20,28 @@ SPACE = "hashes/8"
 
 
 class HashEmbedder:
-    """A vector per text from its hash; counts what it is asked for and can be given a budget."""
+    """A vector per text from its hash, a text per batch; counts what it is asked for, can be given a budget, and fails
+    at the text `broken`."""
 
     name = "hashes"
     dimension = 8
 
-    def __init__(self, budget: int = 10**9) -> None:
+    def __init__(self, budget: int = 10**9, broken: str | None = None) -> None:
         self.asked: list[str] = []
         self.budget = budget
+        self.broken = broken
 
-    def affordable(self, texts) -> int:
-        return min(len(texts), self.budget)
+    def batches(self, texts) -> list[list[str]]:
+        return [[text] for text in texts]
 
     def spent(self) -> tuple[int, float]:
         return len(self.asked), len(self.asked) * 0.5
 
     def embed(self, texts) -> np.ndarray:
+        if len(self.asked) >= self.budget:
+            raise BudgetExhausted("no more")
+        if texts == [self.broken]:
+            raise EmbeddingError("the server is down")
         self.asked += texts
         return np.array([list(hashlib.sha256(text.encode()).digest()[:8]) for text in texts], np.float32).reshape(-1, 8)
 
@@ -79,6 +86,14 @@ def test_what_the_budget_does_not_cover_is_deferred_and_taken_up_later(store):
     assert len(store.vectors(SIGNALS, SPACE)) == 2
     second = store.embed_day(SIGNALS, DAY, texts(5), HashEmbedder())
     assert (second.unchanged, second.embedded, second.deferred) == (2, 3, 0)
+
+
+def test_what_was_paid_before_a_failure_is_kept_and_not_bought_again(store):
+    with pytest.raises(EmbeddingError, match="server is down"):
+        store.embed_day(SIGNALS, DAY, texts(5), first := HashEmbedder(broken="text 2"))
+    second = HashEmbedder()
+    store.embed_day(SIGNALS, DAY, texts(5), second)
+    assert len(first.asked) == 3 and sorted(first.asked + second.asked) == sorted(texts(5).values())
 
 
 def test_a_changed_text_never_keeps_its_old_vector_even_when_deferred(store):

@@ -39,10 +39,12 @@ class Purse:
         reserved = Reserved(f"question:{uuid.uuid4().hex}", body["model"], worst)
         return reserved if self._governor.reserve([(reserved.name, worst)])[0] else None
 
-    def pay(self, reserved: Reserved, tokens: Tokens | None) -> None:
-        """Book what the answer took; the worst where it does not say, or may have been made and never arrived."""
+    def pay(self, reserved: Reserved, tokens: Tokens | None) -> float:
+        """Book what the answer took, in dollars; the worst where it does not say, or may have been made and never
+        arrived."""
         cost = self._prices.cost(reserved.model, tokens, batch=False) if tokens is not None else reserved.worst
         self._governor.settle(reserved.name, cost, reserved.model, tokens)
+        return cost
 
     def give_back(self, reserved: Reserved) -> None:
         """The provider refused the question: it charges nothing."""
