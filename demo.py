@@ -40,6 +40,7 @@ def demo(use_fixtures: bool, codex_home: str | None, skip_openai: bool, output: 
         raise click.UsageError("name one of --use-fixtures and --codex-home")
     if skip_openai:
         os.environ.pop("OPENAI_API_KEY", None)
+    from codex_loop_assets.cli.console import open_console
     from codex_loop_assets.cli.options import open_home, plain_errors, set_clock
     from codex_loop_assets.resources import proofs
 
@@ -49,7 +50,7 @@ def demo(use_fixtures: bool, codex_home: str | None, skip_openai: bool, output: 
         set_clock(now)
         home = open_home(str(Path(output) / "home"), None, create=True)
         home.initialise()
-        console = Console(width=max(110, Console().width))
+        console = open_console()
         if not os.environ.get("OPENAI_API_KEY"):
             console.print(
                 "OPENAI_API_KEY is not set: everything runs with the local judge and local embeddings, at no cost."

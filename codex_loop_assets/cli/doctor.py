@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import click
 import polars as pl
-from rich.console import Console
 from rich.markup import escape
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import home_options, today
 from codex_loop_assets.cli.summaries import not_looked_for
 from codex_loop_assets.resources.homes import Home
@@ -37,7 +37,7 @@ def doctor(home: Home, codex_home: tuple[str, ...]) -> None:
     for path in codex_home:
         home.register(path)
     findings = [*_home(home), *_codex_homes(home), *_sources(home), *_signals(home), *_models(home), *_harbor()]
-    console = Console()
+    console = open_console()
     for finding in findings:
         console.print(f"{MARKS[finding.state]} {escape(finding.message)}", soft_wrap=True, highlight=False)
     if any(finding.state == "problem" for finding in findings):

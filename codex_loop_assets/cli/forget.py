@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.resources.homes import Home
 
@@ -33,7 +33,7 @@ def forget(home: Home, thread: str | None, older_than_days: int | None, retentio
         click.confirm(f"Remove {len(threads)} thread(s) from {home.root} for good?", abort=True)
     removed = forget_threads(home, threads)
     home.refresh_catalogue()
-    console = Console()
+    console = open_console()
     console.print(f"threads forgotten: {len(threads)}")
     for place, count in sorted(removed.items()):
         console.print(f"{place}: {count}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from codex_loop_assets import clock
 from codex_loop_assets.cli import days as which
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options, parse_day, today
 from codex_loop_assets.cli.summaries import not_looked_for
 from codex_loop_assets.resources.canonical_tables import canon_tables
@@ -24,7 +24,7 @@ from codex_loop_assets.signals.judges.run import to_be_judged
 
 @click.command()
 @click.option(
-    "--model", "models", multiple=True, help="Model to price (repeatable; default: every model with a price)."
+    "--model", "models", multiple=True, help="Model to price (repeatable; default: all that answer and have a price)."
 )
 @click.option("--from", "first", callback=parse_day, help="First day of a range (default: all days).")
 @click.option("--to", "last", callback=parse_day, help="Last day of a range.")
@@ -35,14 +35,15 @@ def judge_estimate(home: Home, models: tuple[str, ...], first: str | None, last:
     Sessions that a model has answered about already cost nothing. At worst: every text is as many tokens as bytes and every
     answer as long as allowed; so much is reserved before a call.
     """
-    console, prices, settings = Console(), home.section("prices"), home.section("llm_judge")
+    console, prices, settings = open_console(), home.section("prices"), home.section("llm_judge")
     days = which.between(home, first, last) or home.lake.keys("sessions")
     sessions = [transcript for day in days for transcript in _sessions(home, day)]
     schema = current_schema(home)
     table = Table(title=f"Judging {len(sessions):,} sessions of {len(days):,} days by a model", title_justify="left")
     for heading in ("model", "calls", "tokens in", "tokens out", "usual", "at worst", "days"):
         table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
-    for model in models or prices["models"]:
+    answering = (name for name, price in prices["models"].items() if price.get("kind") != "embedding")
+    for model in models or answering:
         try:
             found = model_judge(home, model).estimate(sessions, schema)
         except UnknownPrice as error:

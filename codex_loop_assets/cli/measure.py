@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 import polars as pl
-from rich.console import Console
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.cli.runner import Part, Runner, free_arm, set_parts, target_part
 from codex_loop_assets.cli.runs import materialise
@@ -108,7 +108,7 @@ def ingest_job(home: Home, directory: Path, cluster_id: str | None, arm: str | N
         raise Problem(str(error)) from error
     materialise(home, MEASURE, clusters=[key])
     ticket_history.being_measured(home, key)
-    show(Console(), home.lake.read("eval_runs", key), home.lake.read("regressions", key))
+    show(open_console(), home.lake.read("eval_runs", key), home.lake.read("regressions", key))
 
 
 def _cluster_of_job(home: Home, directory: Path) -> str:
@@ -133,7 +133,7 @@ def _against(home: Home, cluster_id: str, baseline: Path, runner: Runner, named:
 
 def _shown(home: Home, cluster_id: str, others: Iterable[str], arm: str) -> pl.DataFrame:
     """Show each cluster's trials, then the verdicts on the target and on the sets around it; those that are about this arm."""
-    console = Console()
+    console = open_console()
     verdicts = home.lake.read("regressions", cluster_id)
     mine = verdicts.filter((pl.col("candidate_arm") == arm) | (pl.col("baseline_arm") == arm))
     console.print(f"dataset {cluster_id}", markup=False, highlight=False)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from codex_loop_assets import clock
 from codex_loop_assets.cli import days as which
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options, parse_day
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.retention import days_kept, due
@@ -47,7 +48,7 @@ def ingest(home: Home, codex_home: tuple[str, ...], lookback_hours: int | None, 
     if chosen:
         materialise(home, [*INGEST, *CANON], days=chosen)
     home.refresh_catalogue()
-    Console().print(coverage(home, chosen))
+    open_console().print(coverage(home, chosen))
 
 
 @click.command()
@@ -66,7 +67,7 @@ def signals(home: Home, day: tuple[str, ...], first: str | None, last: str | Non
     chosen = day or which.between(home, first, last) or which.needing_signals(home)
     if chosen:
         materialise(home, SIGNALS, days=chosen, config=_reschema(reschema))
-    Console().print(categories(home))
+    open_console().print(categories(home))
 
 
 @click.command()
@@ -83,7 +84,7 @@ def cluster(home: Home, day: tuple[str, ...], first: str | None, last: str | Non
     if chosen:
         materialise(home, DISCOVERY, days=chosen)
         materialise(home, REGISTRY)
-    Console().print(patterns(home))
+    open_console().print(patterns(home))
 
 
 @click.command()
@@ -108,7 +109,7 @@ def daily(
 ) -> None:
     """Everything for every day that needs it: ingest, signals, clusters, proposals, tasks, tickets, report."""
     _register(home, codex_home)
-    console = Console()
+    console = open_console()
     run_stages(home, console, days=day, since=_since(lookback_hours), reschema=reschema, tasks=tasks)
     finish(home, console)
 

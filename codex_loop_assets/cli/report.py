@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import home_options, parse_day
 from codex_loop_assets.resources.homes import Home
 
@@ -18,7 +18,7 @@ def report(home: Home, day: str | None) -> None:
     from codex_loop_assets.resources.alerts import alerts_now
     from codex_loop_assets.resources.instances import open_instance
 
-    console = Console()
+    console = open_console()
     overview(home, console)
     with open_instance() as instance:
         show_alerts(console, alerts_now(home, instance))

@@ -16,6 +16,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.cli.tasks import partition
@@ -44,7 +45,7 @@ def review(home: Home, who: str, limit: int | None, only_list: bool) -> None:
     proposal becomes a category, a rejected ticket is ignored for a while, a rejected task leaves its dataset, and a task in doubt
     that is accepted may be measured.
     """
-    console = Console()
+    console = open_console()
     items = reviews.queue(home, who, limit)
     if only_list:
         for item in items:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import click
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
 from codex_loop_assets import clock
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.discovery import governance
 from codex_loop_assets.discovery.propose import by_impact
@@ -34,7 +34,7 @@ def schema_proposals(home: Home, everything: bool) -> None:
     """List proposed categories with their evidence."""
     frame = proposals_now(home)
     shown = frame if everything else frame.filter(pl.col("status") == "open")
-    console = Console()
+    console = open_console()
     if shown.is_empty():
         console.print("no open proposal; patterns that no category explains are proposed by: codex-loop cluster")
         return
@@ -127,7 +127,7 @@ def schema_categories(home: Home) -> None:
         table.add_column(heading)
     for name, category in sorted(schema.categories.items(), key=lambda item: (item[1].type, item[0])):
         table.add_row(name, category.type, category.detector, category.status, category.definition)
-    Console().print(table)
+    open_console().print(table)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import home_options
 from codex_loop_assets.cli.summaries import not_looked_for
 from codex_loop_assets.resources.homes import Home
@@ -23,7 +24,7 @@ from codex_loop_assets.signals.judges.local.shipping import left_out
 def scorecard(home: Home, category: str | None, language: str) -> None:
     """Precision and recall of each detector on labelled data with intervals, the change since its version before, what it
     says of severity and confidence beside what readers say, rejected citations, and what is not looked for without a key."""
-    console = Console()
+    console = open_console()
     rows = home.lake.read("scorecard").filter((pl.col("matching") == "exact") & (pl.col("language") == language))
     rows = rows.filter(pl.col("category") == category) if category else rows
     if rows.is_empty():

@@ -12,10 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options, today
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.cli.tasks import partition
@@ -62,7 +62,7 @@ def send(home: Home, repository: str | None, url: str | None, folder: Path | Non
         deliveries += _to_github(ready, target, yes)
     if url:
         deliveries += _to_webhook(home, ready, url, yes)
-    Console().print(shown(deliveries))
+    open_console().print(shown(deliveries))
     if not yes:
         click.echo("Nothing was sent; send it with --yes.")
 

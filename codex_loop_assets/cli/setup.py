@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.resources.homes import Home
 
@@ -30,7 +30,7 @@ def init(home: Home, codex_home: tuple[str, ...], repository: tuple[str, ...]) -
         if not separator or not Path(path).expanduser().exists():
             raise Problem(f"--repository {entry}: write NAME=PATH with a PATH that exists (a clone or a bundle)")
         home.register_repository(name, Path(path))
-    console = Console()
+    console = open_console()
     console.print(f"home       {home.root}", soft_wrap=True)
     console.print(f"catalogue  {home.catalogue}", soft_wrap=True)
     for codex in home.codex_homes():

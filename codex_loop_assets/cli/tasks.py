@@ -9,6 +9,7 @@ import click
 import polars as pl
 from rich.console import Console
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.cli.runs import materialise
 from codex_loop_assets.distill.dataset import relocated
@@ -32,7 +33,7 @@ def distill(home: Home, signal_id: str | None, cluster_id: str | None, output: P
     materialise(home, ["harbor_datasets", "task_validations"], clusters=[key])
     rows = home.lake.read("harbor_datasets", key)
     verdicts = home.lake.read("task_validations", key).filter(pl.col("check") == "verdict")
-    _print(Console(), rows, verdicts)
+    _print(open_console(), rows, verdicts)
     built = rows.filter(pl.col("stage") == "built")
     if built.is_empty():
         raise Problem("no task came out; the reasons are above")
@@ -74,7 +75,7 @@ def validate(
         materialise(home, ["harbor_datasets"], clusters=[key])
     materialise(home, ["task_validations"], clusters=[key])
     verdicts = home.lake.read("task_validations", key).filter(pl.col("check") == "verdict")
-    _print(Console(), home.lake.read("harbor_datasets", key), verdicts)
+    _print(open_console(), home.lake.read("harbor_datasets", key), verdicts)
     if save_proofs:
         proofs.save(home.lake.read("task_validations", key), save_proofs)
     if not (verdicts["status"] == "validated").any():

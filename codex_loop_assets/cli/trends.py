@@ -10,6 +10,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options, today
 from codex_loop_assets.cli.summaries import show_alerts
 from codex_loop_assets.cli.trials import arms_table, cluster_of
@@ -32,7 +33,7 @@ def trends(
     """Rates of friction and delight per day with intervals, and what is worth a look; with --dataset, rewards per day
     and arm. A rate is a share of the sessions in which the thing could be seen."""
     since = today() - timedelta(days=days)
-    console = Console()
+    console = open_console()
     if dataset:
         _rewards(home, console, dataset, days, since)
         return

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 import polars as pl
-from rich.console import Console
 from rich.markdown import Markdown
 
+from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options, parse_day, today
 from codex_loop_assets.cli.runner import Runner, free_arm, set_parts
 from codex_loop_assets.cli.runs import materialise
@@ -234,7 +234,7 @@ def production(home: Home, state: life.State, since: date) -> rule.Production:
 
 
 def _print(verdict: rule.Verdict, arms: list[str]) -> None:
-    console = Console()
+    console = open_console()
     # A pipe or a file gets the Markdown as it is; a terminal gets it laid out.
     if console.is_terminal:
         console.print(Markdown(verdict.markdown()))
