@@ -18,7 +18,7 @@ What does not belong here: fitting (fit), identity (identity), facts about clust
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,11 @@ import polars as pl
 
 from codex_loop_assets.discovery import identity
 from codex_loop_assets.discovery.geometry import codes_of
-from codex_loop_assets.discovery.kinship import with_branches, with_partings
+from codex_loop_assets.discovery.kinship import BRANCH, with_branches, with_partings
 from codex_loop_assets.discovery.profile import Sources, profile
 from codex_loop_assets.discovery.state import WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
 from codex_loop_assets.discovery.vectors import Vectors
+from codex_loop_assets.discovery.view import VectorTable, View, look
 from codex_loop_assets.tables import TABLES
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ TYPES = ("friction", "delight")
 
 @dataclass(frozen=True)
 class _Step:
-    """What became of one type's members on the day."""
+    """What became of one type's members on the day; `view`: those that the day looked at, where they are now."""
 
     members: pl.DataFrame
     events: list[identity.Event]
+    view: View
     message: str | None
 
 
@@ -53,7 +55,7 @@ def advance(
     previous: ClusterState | None,
     day: date,
     signals: pl.DataFrame,
-    vectors: Mapping[str, np.ndarray],
+    vectors: VectorTable | Mapping[str, np.ndarray],
     settings: Mapping[str, Any],
     *,
     embedding_model: str,
@@ -71,23 +73,25 @@ def advance(
     for `newest` and `recorded`.
     """
     previous = previous or empty_state(date.min)
-    vectors = Vectors.of(vectors)
+    vectors = Vectors.of(vectors) if isinstance(vectors, Mapping) else vectors
     replay = newest is not None and newest.day > day
     if replay and recorded is not None and (why := unreplayable(recorded, signals, embedding_model)):
         message = f"{day} is kept as recorded, because {why}"
         return ClusterState(day, recorded.clusters, recorded.members, recorded.events, messages=(message,))
-    present = signals.filter(vectors.known(signals["signal_id"]))
-    members = _with_arrivals(previous.members, arrivals(day, present, previous, newest), signals, day)
+    arriving = arrivals(day, signals, previous, newest)
+    arriving = arriving.filter(vectors.known(arriving["signal_id"]))
+    members = _with_arrivals(previous.members, arriving, signals, day)
     steps = [_step(type_, members, day, vectors, previous.clusters, settings["clusters"]) for type_ in TYPES]
     members = pl.concat([step.members for step in steps])
     events = [event for step in steps for event in step.events]
-    sources = Sources(signals, sessions, vectors, embedding_model)
+    sources = Sources(
+        signals, sessions, {type_: step.view for type_, step in zip(TYPES, steps, strict=True)}, embedding_model
+    )
     profiles = profile(previous.clusters, members, events, day, sources, settings, labeller)
-    members = members.drop("similarity").join(profiles.similarity, on="signal_id", how="left", maintain_order="left")
     return ClusterState(
         day,
         TABLES["clusters"].frame(profiles.rows),
-        TABLES["cluster_members"].conform(members),
+        TABLES["cluster_members"].conform(_with_similarity(members, profiles.similarity)),
         _event_frame(day, events),
         profiles.centroids,
         tuple(step.message for step in steps if step.message),
@@ -115,56 +119,83 @@ def _with_arrivals(members: pl.DataFrame, arriving: pl.DataFrame, signals: pl.Da
     return pl.concat([members, new]).with_columns(dt=pl.lit(day)).sort("signal_id")
 
 
+def _with_similarity(members: pl.DataFrame, similarity: pl.DataFrame) -> pl.DataFrame:
+    """Members with the day's similarities; one that the day did not look at keeps the one it had."""
+    seen = members.join(similarity, on="signal_id", how="left", maintain_order="left", suffix="_now")
+    now = pl.coalesce("similarity_now", "similarity")
+    placed = pl.col("cluster_id").is_not_null()
+    return seen.with_columns(similarity=pl.when(placed).then(now)).drop("similarity_now")
+
+
 def _step(
     type_: str,
     members: pl.DataFrame,
     day: date,
-    vectors: Vectors,
+    vectors: VectorTable,
     previous: pl.DataFrame,
     settings: Mapping[str, Any],
 ) -> _Step:
     """Let one type's arrivals in. A day on which nothing of the type arrived leaves its clusters as they are."""
     members = members.filter(pl.col("type") == type_)
     present = members.filter(pl.col("via").ne_missing(WITHDRAWN))
+    view = look(present, vectors, day, settings)
     if present.height < settings["minimum_signals"]:
-        return _Step(members, [], f"{type_}: need {settings['minimum_signals']} signals, have {present.height}")
+        message = f"{type_}: need {settings['minimum_signals']} signals, have {present.height}"
+        return _Step(members, [], view, message)
     if not (present["arrived"] == day).any():
-        return _Step(members, [], None)
-    placed = present.filter(vectors.known(present["signal_id"]))
-    outcome, events = _placed(type_, placed, day, vectors, previous, settings)
+        return _Step(members, [], view, None)
+    commits = is_commit_day(day, present, settings)
+    outcome, events = _placed(type_, view, day, commits, previous, settings)
+    unseen = present.join(view.members, on="signal_id", how="anti")
+    sizes = dict(unseen.drop_nulls("cluster_id").group_by("cluster_id").len().iter_rows())
+    events = [replace(event, size=event.size + sizes.get(event.cluster_id, 0)) for event in events]
+    now = pl.Series("cluster_id", outcome.clusters, pl.String)
+    return _Step(
+        _moved(members, view, outcome, events), events, replace(view, members=view.members.with_columns(now)), None
+    )
+
+
+def _moved(members: pl.DataFrame, view: View, outcome: identity.Outcome, events: list[identity.Event]) -> pl.DataFrame:
+    """The members where the day put them: those it looked at one by one; the others go where their cluster went."""
     moves = sorted(outcome.via)
-    changed = placed.select("signal_id")[moves].with_columns(
+    changed = view.members.select("signal_id")[moves].with_columns(
         pl.Series("new_cluster", [outcome.clusters[point] for point in moves], pl.String),
         pl.Series("new_via", [outcome.via[point] for point in moves], pl.String),
     )
+    ended = {event.cluster_id: event.other_id or None for event in events if event.kind in ("merge", "dissolve")}
+    parted = [event.cluster_id for event in events if event.kind == "split"]
+    moved, gone = pl.col("new_via").is_not_null(), pl.col("cluster_id").is_in(list(ended))
+    heir = pl.col("cluster_id").replace_strict(ended, default=None, return_dtype=pl.String)
+    later_split = pl.col("cluster_id").is_in(parted) & (pl.col("via") == BRANCH)
     joined = members.join(changed, on="signal_id", how="left", maintain_order="left")
-    moved = pl.col("new_via").is_not_null()
-    members = joined.with_columns(
-        cluster_id=pl.when(moved).then("new_cluster").otherwise("cluster_id"),
-        via=pl.when(moved & pl.col("new_cluster").is_null()).then(None).when(moved).then("new_via").otherwise("via"),
+    return joined.with_columns(
+        cluster_id=pl.when(moved).then("new_cluster").when(gone).then(heir).otherwise("cluster_id"),
+        via=pl.when(moved & pl.col("new_cluster").is_null())
+        .then(None)
+        .when(moved)
+        .then("new_via")
+        .when(gone)
+        .then(pl.when(heir.is_not_null()).then(pl.lit("fit")))
+        .when(later_split)
+        .then(pl.lit("birth"))
+        .otherwise("via"),
+        # What it says of a cluster that is no more says nothing.
+        similarity=pl.when(~(moved | gone)).then("similarity"),
     ).drop("new_cluster", "new_via")
-    return _Step(members, events, None)
 
 
 def _placed(
-    type_: str,
-    members: pl.DataFrame,
-    day: date,
-    vectors: Vectors,
-    previous: pl.DataFrame,
-    settings: Mapping[str, Any],
+    type_: str, view: View, day: date, commits: bool, previous: pl.DataFrame, settings: Mapping[str, Any]
 ) -> tuple[identity.Outcome, list[identity.Event]]:
     """Fit the day's points and carry identity over; then points outside the fit join a cluster near enough."""
-
     from codex_loop_assets.discovery.fit import fit_points, minimum_size
 
-    ids = members["signal_id"].to_list()
-    clusters = members["cluster_id"].to_list()
-    arrived = members["arrived"].cast(pl.Int32).to_numpy() + date(1970, 1, 1).toordinal()
-    matrix = vectors.take(members["signal_id"])
+    members, matrix = view.members, view.matrix
+    ids, clusters = members["signal_id"].to_list(), members["cluster_id"].to_list()
     known = frozenset(previous["cluster_id"])
-    fitted = fit_points(ids, matrix, codes_of(members["cluster_id"])[0], arrived, day, settings)
-    if is_commit_day(day, members, settings):
+    codes = codes_of(members["cluster_id"])[0]
+    fitted = fit_points(members["signal_id"], matrix, codes, view.arrived, day, settings)
+    if commits:
         outcome = identity.commit(ids, type_, clusters, fitted, settings, known)
     else:
         size = minimum_size(min(len(ids), settings["fit_cap"]), settings)

@@ -5,20 +5,21 @@ What does not belong here: identity over days (see identity); this module knows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from codex_loop_assets.discovery.geometry import rank_within
+from codex_loop_assets.discovery.geometry import mixed, mixed_words, rank_within
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
 
 NOT_FITTED, NOISE = -2, -1
 
 
 def fit_points(
-    ids: Sequence[str],
+    ids: pl.Series,
     matrix: np.ndarray,
     clusters: np.ndarray,
     arrived: np.ndarray,
@@ -53,7 +54,7 @@ def _sample(ids, matrix, clusters, arrived, day, settings) -> tuple[np.ndarray, 
     import numpy as np
 
     copies_of = _copy_groups(matrix)
-    order = _mixed(_as_words([key.encode() for key in ids]))
+    order = mixed(ids)
     candidates = np.flatnonzero(arrived > day.toordinal() - settings["window_days"])
     candidates = candidates[np.argsort(order[candidates], kind="stable")]
     # More identical points than make a cluster would be a cluster of their own, infinitely dense, whatever lies
@@ -80,23 +81,7 @@ def _copy_groups(matrix: np.ndarray) -> np.ndarray:
     if matrix.shape[1] % 2:
         matrix = np.pad(matrix, ((0, 0), (0, 1)))
     bits = np.ascontiguousarray(matrix, dtype=np.float32).view(np.uint64)
-    return np.unique(_mixed(bits), return_inverse=True)[1].reshape(-1)
-
-
-def _as_words(keys: Sequence[bytes]) -> np.ndarray:
-    """Each key as a row of 64-bit words, filled up with zeros."""
-    import numpy as np
-
-    longest = max(map(len, keys), default=1)
-    return np.array(keys, dtype=f"S{-(-max(longest, 1) // 8) * 8}").view(np.uint64).reshape(len(keys), -1)
-
-
-def _mixed(words: np.ndarray) -> np.ndarray:
-    """A number for each row of 64-bit words, equal for equal rows. Polars' own hash differs from version to version, and a
-    sample must not; the raw stream of a bit generator stays as it is."""
-    import numpy as np
-
-    return words @ (np.random.PCG64(0).random_raw(words.shape[1]) | np.uint64(1))
+    return np.unique(mixed_words(bits), return_inverse=True)[1].reshape(-1)
 
 
 def _dense_groups(matrix: np.ndarray, size: int, settings: Mapping[str, Any]) -> np.ndarray:

@@ -12,8 +12,6 @@ import polars as pl
 if TYPE_CHECKING:
     import numpy as np
 
-    from codex_loop_assets.discovery.vectors import Vectors
-
 
 def codes_of(clusters: pl.Series) -> tuple[np.ndarray, list[str]]:
     """Clusters as numbers in the order of their ids, -1 for none; and the ids by number."""
@@ -50,22 +48,41 @@ def rank_within(groups: np.ndarray) -> np.ndarray:
     return rank
 
 
+def mixed(ids: pl.Series) -> np.ndarray:
+    """A number for each id, equal for equal ids, that orders them as if at random."""
+    import numpy as np
+
+    keys = ids.cast(pl.Binary).to_list()
+    longest = max(map(len, keys), default=1)
+    words = np.array(keys, dtype=f"S{-(-max(longest, 1) // 8) * 8}").view(np.uint64)
+    return mixed_words(words.reshape(len(keys), -1))
+
+
+def mixed_words(words: np.ndarray) -> np.ndarray:
+    """A number for each row of 64-bit words, equal for equal rows. Polars' own hash differs from version to version, and a
+    sample must not; the raw stream of a bit generator stays as it is."""
+    import numpy as np
+
+    return words @ (np.random.PCG64(0).random_raw(words.shape[1]) | np.uint64(1))
+
+
 class Space:
     """The members of one type as points. Cosines are rounded before they are ordered, so that the order does not hang
     on the last bit of a sum."""
 
-    def __init__(self, members: pl.DataFrame, vectors: Vectors, live: list[str], sample: int) -> None:
-        """`members`: rows of `cluster_members` with a vector in `vectors`, by signal_id. `live`: ids of the type's
+    def __init__(self, members: pl.DataFrame, matrix: np.ndarray, live: list[str], sample: int) -> None:
+        """`members`: rows of `cluster_members`, by signal_id; `matrix`: the vector of each. `live`: ids of the type's
         clusters, in order. `sample`: so many members of each cluster are looked at as outsiders of the others: every
         cluster against every signal would cost more each day."""
         import numpy as np
 
         self.ids = members["signal_id"]
-        self._live = {key: code for code, key in enumerate(live)}
+        # Cluster ids with their numbers.
+        self.live = {key: code for code, key in enumerate(live)}
         held, names = codes_of(members["cluster_id"])
-        numbers = np.array([*(self._live[key] for key in names), -1])
+        numbers = np.array([*(self.live[key] for key in names), -1])
         self._codes = numbers[held]
-        self._matrix = vectors.take(self.ids)
+        self._matrix = matrix
         self._centres = centres(self._matrix, self._codes, len(live))
         self._own = np.einsum("ij,ij->i", self._matrix, self._centres[self._codes]).astype(float).round(6)
         self._pool = np.flatnonzero(rank_within(self._codes) < sample)
@@ -73,7 +90,7 @@ class Space:
 
     def centroids(self) -> dict[str, np.ndarray]:
         """cluster_id -> centre, of clusters with at least one vector."""
-        return {key: self._centres[code] for key, code in self._live.items() if self._centres[code].any()}
+        return {key: self._centres[code] for key, code in self.live.items() if self._centres[code].any()}
 
     def similarity(self) -> pl.DataFrame:
         """signal_id and similarity: the cosine to the centre of its cluster, for members of clusters."""
@@ -84,21 +101,21 @@ class Space:
         """The most central members, best first."""
         import numpy as np
 
-        points = np.flatnonzero(self._codes == self._live[cluster_id])
+        points = np.flatnonzero(self._codes == self.live[cluster_id])
         return self._best(points, self._own[points], limit)
 
     def outsiders(self, cluster_id: str, limit: int) -> list[str]:
         """The nearest signals of the type that are not members, nearest first."""
         import numpy as np
 
-        code = self._live[cluster_id]
+        code = self.live[cluster_id]
         cosines = (self._pool_matrix @ self._centres[code]).round(6)
         outside = np.flatnonzero(self._codes[self._pool] != code)
         return self._best(self._pool[outside], cosines[outside], limit)
 
     def cohesion(self, cluster_id: str) -> float:
         """Mean cosine of the members to the centre; 0 when none has a vector."""
-        own = self._own[self._codes == self._live[cluster_id]]
+        own = self._own[self._codes == self.live[cluster_id]]
         return round(float(own.mean()), 6) if len(own) else 0.0
 
     def _best(self, points: np.ndarray, cosines: np.ndarray, limit: int) -> list[str]:

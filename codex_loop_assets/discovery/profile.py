@@ -6,7 +6,7 @@ What does not belong here: who is a member (cluster), the name (label) and what 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,14 @@ from codex_loop_assets.discovery.identity import Event
 from codex_loop_assets.discovery.kinship import BRANCH
 from codex_loop_assets.discovery.label import LocalLabeller, needs_label
 from codex_loop_assets.discovery.state import DISSOLVED, LIVE, MERGED
-from codex_loop_assets.discovery.text import substance
+from codex_loop_assets.discovery.text import substances
 from codex_loop_assets.signals.redaction import redact
 
 if TYPE_CHECKING:
     import numpy as np
 
     from codex_loop_assets.discovery.label import Labeller
-    from codex_loop_assets.discovery.vectors import Vectors
+    from codex_loop_assets.discovery.view import View
 
 _NO_SIMILARITY = pl.DataFrame(schema={"signal_id": pl.String, "similarity": pl.Float64})
 _SESSION_FACTS = ("home", "repository", "cli_version", "model", "originator")
@@ -34,18 +34,18 @@ _SESSION_FACTS = ("home", "repository", "cli_version", "model", "originator")
 
 @dataclass(frozen=True)
 class Sources:
-    """What is known about the signals: rows of `signals`, rows of `sessions` (or None), vectors by signal_id, their
-    space."""
+    """What is known about the signals: rows of `signals`, rows of `sessions` (or None), what the day looks at of each
+    type, and the space of its vectors."""
 
     signals: pl.DataFrame
     sessions: pl.DataFrame | None
-    vectors: Vectors
+    views: Mapping[str, View]
     embedding_model: str
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """Rows of `clusters`, the live clusters' centres, and each member's similarity to its centre."""
+    """Rows of `clusters`, the live clusters' centres, and the similarity to its centre of each member in view."""
 
     rows: list[dict]
     centroids: dict[str, np.ndarray]
@@ -67,64 +67,45 @@ def profile(
     """
     known = {row["cluster_id"]: row for row in previous.iter_rows(named=True)}
     facts = _member_facts(members, sources)
-    rows, centroids, similarity = [], {}, [_NO_SIMILARITY]
-    for (type_,), of_type in members.group_by("type", maintain_order=True):
-        live = of_type["cluster_id"].drop_nulls().unique().sort().to_list()
-        placed = of_type.filter(sources.vectors.known(of_type["signal_id"]))
-        if not live or placed.is_empty():
-            continue
-        space = Space(placed, sources.vectors, live, settings["profile"]["outsiders_per_cluster"])
-        everyone = facts.filter(pl.col("type") == type_)
-        totals = facet_totals(everyone, settings["profile"])
-        for (cluster_id,), own in (
-            everyone.drop_nulls("cluster_id")
-            .sort("cluster_id", "signal_id")
-            .group_by("cluster_id", maintain_order=True)
-        ):
-            row = _counts(cluster_id, own, day, known.get(cluster_id), events, settings["profile"])
-            row |= _examples(cluster_id, own, space, settings["profile"])
-            row["facets"] = json.dumps(facets(own, totals, settings["profile"]), ensure_ascii=False)
-            rows.append(row | {"embedding_model": sources.embedding_model})
-        centroids |= space.centroids()
-        similarity.append(space.similarity())
-    _name(rows, known, facts, labeller or LocalLabeller(settings["labels"]), settings)
+    counted = _counted(facts, day, settings["profile"])
+    spaces = _spaces(counted, sources.views, settings["profile"])
+    central = _central(spaces, facts, settings["profile"])
+    texts = _descriptions({key for ids in central.values() for key in ids}, sources.signals)
+    rows = []
+    for cluster_id, row in counted.items():
+        row |= _history(cluster_id, known.get(cluster_id), events, day)
+        row |= _examples(cluster_id, central[cluster_id], texts, spaces[row["type"]], settings["profile"])
+        rows.append(row | {"dt": day, "embedding_model": sources.embedding_model})
+    _name(rows, known, facts, sources.signals, labeller or LocalLabeller(settings["labels"]), settings)
     for row in rows:
         row["action"], row["action_reason"] = recommend(row, day, settings["actions"])
-    present = {row["cluster_id"] for row in rows}
-    rows.extend(_retired(row, day, events) for key, row in known.items() if key not in present)
-    return Profiles(rows, centroids, pl.concat(similarity))
+    rows.extend(_retired(row, day, events) for key, row in known.items() if key not in counted)
+    centroids = {key: centre for space in spaces.values() for key, centre in space.centroids().items()}
+    return Profiles(rows, centroids, pl.concat([_NO_SIMILARITY, *(space.similarity() for space in spaces.values())]))
 
 
-def trend(days: pl.Series, newest: date, length: int) -> list[int]:
-    """Signals per day over the last `length` days, newest last."""
-    counts = dict(zip(*days.value_counts().get_columns(), strict=True)) if len(days) else {}
-    return [int(counts.get(newest - timedelta(days=back), 0)) for back in range(length - 1, -1, -1)]
+def facets(
+    own: Mapping[str, Mapping[str, int]], totals: Mapping[str, Mapping[str, int]], settings: Mapping[str, Any]
+) -> list[dict]:
+    """What is commoner among the members than among the rest of their type, most telling first.
 
-
-def facet_totals(everyone: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Facet -> value -> rows of the type with it: counted once a day, not once for each cluster."""
-    return {facet: dict(everyone[facet].drop_nulls().value_counts().iter_rows()) for facet in settings["facets"]}
-
-
-def facets(own: pl.DataFrame, totals: Mapping[str, Mapping[str, int]], settings: Mapping[str, Any]) -> list[dict]:
-    """What is commoner among the members than among the rest of their type (`totals`: facet_totals of the whole type),
-    most telling first.
-
-    Each: facet, value, count of members with it, its share of them, its share of the rest. Shares count only rows in
-    which the facet is known. Small counts are pulled towards equality, so that one of one is not called telling.
+    `own`, `totals`: facet -> value -> members with it, and signals of the whole type. Each answer: facet, value, count of
+    members with it, its share of them, its share of the rest. Shares count only rows in which the facet is known. Small
+    counts are pulled towards equality, so that one of one is not called telling.
     """
     found = []
     for facet in settings["facets"]:
-        inside, total = own[facet].drop_nulls(), totals[facet]
-        others = sum(total.values()) - len(inside)
+        inside, total = own[facet], totals[facet]
+        members = sum(inside.values())
+        others = sum(total.values()) - members
         if not others:
             continue
-        counts = inside.value_counts().sort("count", facet, descending=[True, False]).head(settings["facet_values"])
-        for value, count in counts.iter_rows():
+        common = sorted(inside.items(), key=lambda item: (-item[1], item[0]))[: settings["facet_values"]]
+        for value, count in common:
             elsewhere = total[value] - count
-            lift = ((count + 1) / (len(inside) + 2)) / ((elsewhere + 1) / (others + 2))
+            lift = ((count + 1) / (members + 2)) / ((elsewhere + 1) / (others + 2))
             if count >= settings["facet_minimum"] and lift >= settings["facet_lift"]:
-                shares = {"share": round(count / len(inside), 3), "rest_share": round(elsewhere / others, 3)}
+                shares = {"share": round(count / members, 3), "rest_share": round(elsewhere / others, 3)}
                 shown = redact(value) if isinstance(value, str) else value
                 found.append({"facet": facet, "value": shown, "count": count, **shares, "lift": round(lift, 2)})
     return sorted(found, key=lambda item: (-item["lift"], item["facet"], item["value"]))[: settings["facet_limit"]]
@@ -132,7 +113,7 @@ def facets(own: pl.DataFrame, totals: Mapping[str, Mapping[str, int]], settings:
 
 def _member_facts(members: pl.DataFrame, sources: Sources) -> pl.DataFrame:
     """Members with what is known about their signal and its session."""
-    wanted = ["signal_id", "thread_id", "category", "severity", "detector", "description"]
+    wanted = ["signal_id", "thread_id", "category", "severity", "detector"]
     facts = members.join(sources.signals.select(wanted), on="signal_id", how="inner", maintain_order="left")
     if sources.sessions is None:
         return facts.with_columns(pl.lit(None, pl.String).alias(name) for name in _SESSION_FACTS)
@@ -142,36 +123,93 @@ def _member_facts(members: pl.DataFrame, sources: Sources) -> pl.DataFrame:
     return facts.join(sessions, on="thread_id", how="left", maintain_order="left")
 
 
-def _counts(cluster_id, own, day, before, events, settings) -> dict:
+def _counted(facts: pl.DataFrame, day: date, settings: Mapping[str, Any]) -> dict[str, dict]:
+    """cluster_id -> the fields of its row that are counted from its members, in the order of types and ids. One pass over
+    all members for each fact, however many clusters there are."""
+    held = facts.drop_nulls("cluster_id")
+    counts = held.group_by("type", "cluster_id").agg(
+        size=pl.len(),
+        severity=pl.col("severity").mean(),
+        last_arrival=pl.col("arrived").max(),
+        session_count=pl.col("thread_id").n_unique(),
+        user_count=pl.col("home").drop_nulls().n_unique(),
+        repository_count=pl.col("repository").drop_nulls().n_unique(),
+    )
+    categories = held.group_by("cluster_id", "category").len().sort(["len", "category"], descending=[True, False])
+    top = dict(categories.unique("cluster_id", keep="first", maintain_order=True).drop("len").iter_rows())
+    trends, facet_counts = _trends(held, day, settings["trend_days"]), _facet_counts(facts, settings["facets"])
+    rows = {}
+    for row in counts.sort("type", "cluster_id").iter_rows(named=True):
+        key = row["cluster_id"]
+        own = {facet: counted.get(key, {}) for facet, counted in facet_counts.items()}
+        totals = {facet: counted[row["type"]] for facet, counted in facet_counts.items()}
+        told = json.dumps(facets(own, totals, settings), ensure_ascii=False)
+        derived = {"severity": round(row["severity"], 6), "trend": json.dumps(trends[key]), "facets": told}
+        rows[key] = row | {"status": LIVE, "merged_into": None, "top_category": top[key]} | derived
+    return rows
+
+
+def _trends(held: pl.DataFrame, newest: date, length: int) -> dict[str, list[int]]:
+    """cluster_id -> signals per day over the last `length` days, newest last."""
+    trends = {key: [0] * length for key in held["cluster_id"].unique()}
+    recent = held.filter(pl.col("signal_day").is_between(newest - timedelta(days=length - 1), newest))
+    for key, day, count in recent.group_by("cluster_id", "signal_day").len().iter_rows():
+        trends[key][length - 1 - (newest - day).days] = count
+    return trends
+
+
+def _facet_counts(facts: pl.DataFrame, names: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Facet -> cluster_id, and type -> value -> how many of its signals have it."""
+    counts = {}
+    for facet in names:
+        held: dict[str, dict[str, int]] = {type_: {} for type_ in facts["type"].unique()}
+        known = facts.drop_nulls(facet).group_by("type", "cluster_id", value=facet).len()
+        for type_, cluster_id, value, count in known.iter_rows():
+            held[type_][value] = held[type_].get(value, 0) + count
+            if cluster_id is not None:
+                held.setdefault(cluster_id, {})[value] = count
+        counts[facet] = held
+    return counts
+
+
+def _history(cluster_id: str, before: Mapping[str, Any] | None, events: Sequence[Event], day: date) -> dict:
     parents = [event.other_id for event in events if event.kind in ("split", BRANCH) and event.cluster_id == cluster_id]
     parents += [event.cluster_id for event in events if event.kind == "merge" and event.other_id == cluster_id]
     inherited = before["parent_ids"] if before else []
-    categories = own.group_by("category").len().sort(["len", "category"], descending=[True, False])
     return {
-        "dt": day,
-        "cluster_id": cluster_id,
-        "type": own["type"][0],
-        "size": own.height,
-        "severity": round(float(own["severity"].mean()), 6),
-        "status": LIVE,
         "parent_ids": list(dict.fromkeys([*inherited, *parents])),
-        "merged_into": None,
         "born": before["born"] if before else day,
-        "last_arrival": own["arrived"].max(),
-        "session_count": own["thread_id"].n_unique(),
-        "user_count": own["home"].drop_nulls().n_unique(),
-        "repository_count": own["repository"].drop_nulls().n_unique(),
-        "top_category": categories["category"][0],
-        "trend": json.dumps(trend(own["signal_day"], day, settings["trend_days"])),
     }
 
 
-def _examples(cluster_id: str, own: pl.DataFrame, space: Space, settings: Mapping[str, Any]) -> dict:
+def _spaces(counted: Mapping[str, dict], views: Mapping[str, View], settings: Mapping[str, Any]) -> dict[str, Space]:
+    """Type -> its view as points, for types with clusters."""
+    live: dict[str, list[str]] = {}
+    for key, row in counted.items():
+        live.setdefault(row["type"], []).append(key)
+    outsiders = settings["outsiders_per_cluster"]
+    return {type_: Space(views[type_].members, views[type_].matrix, keys, outsiders) for type_, keys in live.items()}
+
+
+def _central(spaces: Mapping[str, Space], facts: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, list[str]]:
+    """cluster_id -> its most central members, best first; any, where none has a vector."""
+    limit = 20 * settings["exemplars"]
+    central = {key: space.members(key, limit) for space in spaces.values() for key in space.live}
+    unseen = facts.filter(pl.col("cluster_id").is_in([key for key, ids in central.items() if not ids]))
+    return central | dict(unseen.group_by("cluster_id").agg(pl.col("signal_id").head(limit)).iter_rows())
+
+
+def _descriptions(ids: Collection[str], signals: pl.DataFrame) -> dict[str, str]:
+    wanted = signals.filter(pl.col("signal_id").is_in(list(ids)))
+    return dict(wanted.select("signal_id", "description").iter_rows())
+
+
+def _examples(
+    cluster_id: str, central: Sequence[str], texts: Mapping[str, str], space: Space, settings: Mapping[str, Any]
+) -> dict:
     """Exemplars (no text twice), the nearest outsiders, cohesion, and the most central member's description."""
-    texts = dict(own.select("signal_id", "description").iter_rows())
-    central = [key for key in space.members(cluster_id, 20 * settings["exemplars"]) if key in texts]
     first: dict[str, str] = {}
-    for key in central or own["signal_id"].to_list():
+    for key in central:
         first.setdefault(texts[key], key)
     exemplars = list(first.values())[: settings["exemplars"]]
     return {
@@ -186,6 +224,7 @@ def _name(
     rows: list[dict],
     known: Mapping[str, dict],
     facts: pl.DataFrame,
+    signals: pl.DataFrame,
     labeller: Labeller,
     settings: Mapping[str, Any],
 ) -> None:
@@ -198,18 +237,19 @@ def _name(
         else:
             stale.append(row)
     if stale:
-        labeller.label(stale, rows, _texts(rows, facts, settings))
+        labeller.label(stale, rows, _texts(rows, facts, signals, settings))
 
 
-def _texts(rows: Sequence[Mapping[str, Any]], facts: pl.DataFrame, settings: Mapping[str, Any]) -> pl.DataFrame:
+def _texts(
+    rows: Sequence[Mapping[str, Any]], facts: pl.DataFrame, signals: pl.DataFrame, settings: Mapping[str, Any]
+) -> pl.DataFrame:
     """What clusters are named from: so many members of each, and every example, with `substance`: the description
     without its frame."""
     shown = {key for row in rows for key in (*row["exemplar_ids"], *row["counterexample_ids"])}
     rank = pl.int_range(pl.len()).over("type", "cluster_id")
     sample = (rank < settings["labels"]["texts_per_cluster"]) | pl.col("signal_id").is_in(list(shown))
-    some = facts.sort("signal_id").filter(sample)
-    substances = [substance(description, settings["text"]) for description in some["description"]]
-    return some.with_columns(pl.Series("substance", substances, pl.String))
+    some = facts.filter(sample).join(signals.select("signal_id", "description"), on="signal_id").sort("signal_id")
+    return some.with_columns(pl.Series("substance", substances(some["description"], settings["text"]), pl.String))
 
 
 def _retired(row: dict, day: date, events: Sequence[Event]) -> dict:

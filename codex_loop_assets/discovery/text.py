@@ -7,7 +7,7 @@ does not belong here: turning text into vectors (see embed) and deciding what a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -44,19 +44,22 @@ def normalise(text: str, settings: Mapping[str, Any]) -> str:
     return current[: settings["max_characters"]].strip() or settings["empty"]
 
 
-def substance(description: str, settings: Mapping[str, Any]) -> str:
-    """What a signal's description is about, without the words that only say its category."""
-    for pattern, replacement in _compiled(_pairs(settings["frames"])):
+def substances(descriptions: Iterable[str], settings: Mapping[str, Any]) -> list[str]:
+    """What each signal's description is about, without the words that only say its category."""
+    frames = _compiled(_pairs(settings["frames"]))
+    return [_without_frame(description, frames) for description in descriptions]
+
+
+def _without_frame(description: str, frames: tuple[tuple[re.Pattern[str], str], ...]) -> str:
+    for pattern, replacement in frames:
         description = pattern.sub(replacement, description)
     return description
 
 
 def signal_texts(signals: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:
     """signal_id -> text to embed, from the one-line description (which is redacted already) without its frame."""
-    return {
-        signal_id: normalise(substance(description, settings), settings)
-        for signal_id, description in signals.select("signal_id", "description").iter_rows()
-    }
+    about = zip(signals["signal_id"], substances(signals["description"], settings), strict=True)
+    return {signal_id: normalise(substance, settings) for signal_id, substance in about}
 
 
 def session_texts(turns: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -67,7 +67,7 @@ def against_one_shot() -> None:
         matrix = np.stack([made.vectors[key] for key in ids])
         days = np.full(len(ids), START.toordinal())
         everything = SETTINGS["clusters"] | {"fit_cap": len(ids)}
-        once = fit_points(ids, matrix, np.full(len(ids), -1), days, START, everything)
+        once = fit_points(state.members["signal_id"], matrix, np.full(len(ids), -1), days, START, everything)
         walked = [cluster or "none" for cluster in state.members["cluster_id"]]
         daily, single = (_score(made, ids, labels) for labels in (walked, once.tolist()))
         scores.append(daily)
@@ -143,7 +143,14 @@ def a_day_on_a_long_history() -> None:
     spent = time.process_time() - start
     start = time.process_time()
     cap = SETTINGS["clusters"]["fit_cap"]
-    fit_points(ids[:cap], matrix[:cap], np.full(cap, -1), np.full(cap, START.toordinal()), START, SETTINGS["clusters"])
+    fit_points(
+        signals["signal_id"].head(cap),
+        matrix[:cap],
+        np.full(cap, -1),
+        np.full(cap, START.toordinal()),
+        START,
+        SETTINGS["clusters"],
+    )
     fit = time.process_time() - start
     print(f"a day of 1,000 on 100,000: {spent:.1f} s CPU, of which the fit {fit:.1f} s (bar: 5 s beside the fit)")
 

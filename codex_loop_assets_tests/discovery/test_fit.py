@@ -21,7 +21,12 @@ def fitted(themes: list[Theme], days: int, seed: int, **settings) -> tuple[list[
     ids = made.signals["signal_id"].to_list()
     arrived = np.full(len(ids), START.toordinal())
     groups = fit_points(
-        ids, made.table.take(made.signals["signal_id"]), np.full(len(ids), -1), arrived, START, SETTINGS | settings
+        made.signals["signal_id"],
+        made.table.take(made.signals["signal_id"]),
+        np.full(len(ids), -1),
+        arrived,
+        START,
+        SETTINGS | settings,
     )
     return [made.truth[key] for key in ids], groups
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_loop_assets.discovery.text import normalise, opening_requests, session_texts, signal_texts, substance
+from codex_loop_assets.discovery.text import normalise, opening_requests, session_texts, signal_texts, substances
 from codex_loop_assets.settings import section
 
 TEXT = section("discovery")["text"]
@@ -47,7 +47,7 @@ def test_a_normalised_text_is_never_empty_and_stays_as_it_is(text):
     ],
 )
 def test_the_words_that_only_say_the_category_are_not_embedded(description, about):
-    assert substance(description, TEXT) == about
+    assert substances([description], TEXT) == [about]
     signals = pl.DataFrame({"signal_id": ["s"], "description": [description]})
     assert signal_texts(signals, TEXT) == {"s": normalise(about, TEXT)}
 
