@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from codex_loop_assets.settings import section
 from codex_loop_assets.signals.redaction import Redactor, redact, redact_many
+from codex_loop_assets.signals.redaction.detectors import load_detectors
 from codex_loop_assets_tests.signals.secret_generator import Planted, look_alikes, secrets
 
 PLACEHOLDER = re.compile(r"\[secret:([a-z_]+):([0-9a-f]{4})\]|\[user\]")
@@ -110,3 +113,17 @@ def test_any_text_even_with_lone_surrogates_passes(text):
 def test_text_without_anything_to_hide_is_the_same_object():
     text = "collected 12 items\n" * 50
     assert redact(text) is text
+
+
+def test_every_detector_has_a_pattern_that_compiles():
+    assert all(patterns for patterns, _ in (detector.compiled() for detector in load_detectors(section("redaction"))))
+
+
+def test_redacting_loads_no_http_client_and_leaves_it_usable():
+    code = (
+        "import sys; from codex_loop_assets.signals.redaction import redact; redact('AC' + 'x'); "
+        "loaded = 'urllib3' in sys.modules; import requests.sessions; "
+        "print(loaded, requests.Session is requests.sessions.Session)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

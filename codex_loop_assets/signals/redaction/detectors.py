@@ -6,13 +6,14 @@ not the length of the text. Patterns come from detect-secrets where it knows the
 
 from __future__ import annotations
 
-import importlib
 import re
 import string
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
+from codex_loop_assets.signals.redaction.library import plugin
 from codex_loop_assets.signals.redaction.values import ValueJudge
 
 # After `password`, `client_secret` and the like: a tail that still names the value, a closing quote or bracket, a type
@@ -46,13 +47,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class Detector:
-    """Patterns tried at an anchor. `accept` sees the text and the span of the hidden value and may refuse it."""
+    """Patterns tried at an anchor. `accept` sees the text and the span of the hidden value and may refuse it.
+
+    `compiled` gives the patterns and the group that holds the secret. It is a call, because most detectors never meet an
+    anchor of theirs, and compiling all took most of a process's first redaction.
+    """
 
     kind: str
     order: int
     anchors: tuple[str, ...]
-    patterns: tuple[re.Pattern[str], ...]
-    group: int | str | None
+    compiled: Callable[[], tuple[tuple[re.Pattern[str], ...], int | str | None]]
     preceded_by: re.Pattern[str] | None
     include_preceding: bool
     before: int
@@ -74,11 +78,12 @@ class Detector:
                 return
             if self.include_preceding:
                 start = context_start + preceding.start()
-        for pattern in self.patterns:
+        patterns, group = self.compiled()
+        for pattern in patterns:
             match = self._match(pattern, text, anchor)
             if match is None:
                 continue
-            span = self._span(text, anchor, start, match)
+            span = self._span(text, anchor, start, match, group)
             if span is not None and span[0] < span[1]:
                 yield Claim(*span, self.kind, self.order, self.placeholder)
 
@@ -89,11 +94,13 @@ class Detector:
             return pattern.match(text, anchor) if cut else match
         return pattern.search(text, max(0, anchor - self.before), anchor + self.after)
 
-    def _span(self, text: str, anchor: int, start: int, match: re.Match[str]) -> tuple[int, int] | None:
+    def _span(
+        self, text: str, anchor: int, start: int, match: re.Match[str], group: int | str | None
+    ) -> tuple[int, int] | None:
         if self.assignment is not None:
             return self.assignment(text, anchor, match)
-        if self.group is not None:
-            start, end = match.span(self.group)
+        if group is not None:
+            start, end = match.span(group)
         else:
             start, end = (start if self.include_preceding else match.start()), match.end()
         touched = self.bounded and (
@@ -104,20 +111,18 @@ class Detector:
 
 
 def load_detectors(settings: Mapping[str, Any]) -> list[Detector]:
-    """Compile the detectors of the section `redaction`. Raises re.error or AttributeError on a wrong entry."""
+    """The detectors of the section `redaction`. A wrong pattern or plugin raises where the detector is first asked."""
     judge = ValueJudge(settings)
-    return [_compile(entry, order, judge, settings) for order, entry in enumerate(settings["detectors"])]
+    return [_detector(entry, order, judge, settings) for order, entry in enumerate(settings["detectors"])]
 
 
-def _compile(entry: Mapping[str, Any], order: int, judge: ValueJudge, settings: Mapping[str, Any]) -> Detector:
+def _detector(entry: Mapping[str, Any], order: int, judge: ValueJudge, settings: Mapping[str, Any]) -> Detector:
     preceded_by = entry.get("preceded_by")
-    patterns, group = _patterns(entry)
     return Detector(
         kind=entry["kind"],
         order=order,
         anchors=_spellings(entry["anchors"], entry.get("ignore_case", False)),
-        patterns=patterns,
-        group=group,
+        compiled=cache(partial(_patterns, entry)),
         preceded_by=re.compile(rf"(?:{preceded_by})\Z", re.VERBOSE) if preceded_by else None,
         include_preceding=entry.get("include_preceding", False),
         before=entry.get("before", 0),
@@ -133,9 +138,7 @@ def _compile(entry: Mapping[str, Any], order: int, judge: ValueJudge, settings: 
 
 def _patterns(entry: Mapping[str, Any]) -> tuple[tuple[re.Pattern[str], ...], int | str | None]:
     if "plugin" in entry:
-        module, name = entry["plugin"].split(".")
-        plugin = getattr(importlib.import_module(f"detect_secrets.plugins.{module}"), name)
-        return tuple(plugin.denylist), entry.get("group")
+        return tuple(plugin(entry["plugin"]).denylist), entry.get("group")
     if "assignment" in entry:
         return (re.compile(_ASSIGNMENT.format(keyword=entry["assignment"]), re.VERBOSE),), None
     pattern = re.compile(entry["pattern"], re.VERBOSE | (re.IGNORECASE if entry.get("ignore_case") else 0))
@@ -171,9 +174,7 @@ def _acceptance(entry: Mapping[str, Any], judge: ValueJudge) -> Callable[[str], 
 
 
 def _is_formally_valid_jwt(token: str) -> bool:
-    from detect_secrets.plugins.jwt import JwtTokenDetector
-
-    return JwtTokenDetector.is_formally_valid(token)
+    return plugin("jwt.JwtTokenDetector").is_formally_valid(token)
 
 
 def _assignment(judge: ValueJudge, short_values: bool) -> Callable[[str, int, re.Match[str]], tuple[int, int] | None]:
