@@ -68,7 +68,7 @@ def advanced(home: Home, day: str) -> ClusterState:
         read_state(lake, earlier[-1]) if earlier else None,
         date.fromisoformat(day),
         lake.read_dated("signals"),
-        vectors.vectors(SIGNALS, space),
+        vectors.table(SIGNALS, space),
         settings,
         embedding_model=space,
         newest=read_state(lake, days[-1]) if days else None,

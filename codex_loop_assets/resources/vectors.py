@@ -18,6 +18,7 @@ from codex_loop_assets.discovery.embed import BudgetExhausted, EmbeddingError
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
     import pyarrow as pa
 
 SIGNALS = "signal_embeddings"
@@ -131,6 +132,11 @@ class VectorStore:
         rows = _select(table, ["subject", "vector"], _day_filter(day))
         found = Vectors(pl.Series(pl.from_arrow(rows["subject"])), _matrix(rows))
         return found if ids is None else {key: found[key] for key in set(ids) if key in found}
+
+    def table(self, collection: str, space: str) -> StoredVectors | Mapping[str, np.ndarray]:
+        """The vectors of a collection in `space`, to be read as they are asked for; {} where nothing is stored."""
+        table = self._existing(collection, space)
+        return {} if table is None else StoredVectors(table)
 
     def days(self, collection: str, space: str) -> dict[date, int]:
         """Day -> number of rows of a collection in `space`."""
@@ -260,6 +266,31 @@ class VectorStore:
         rows = _select(table, ["text_hash", "vector"])
         rows = rows.filter(pc.is_in(rows["text_hash"], value_set=pa.array(sorted(hashes), pa.string())))
         return dict(zip(rows["text_hash"].to_pylist(), _matrix(rows), strict=True))
+
+
+class StoredVectors:
+    """Vectors by id, on the disk until they are asked for, as of the moment this was made: a day that needs a few
+    thousand of them must not read those of the whole history."""
+
+    def __init__(self, table) -> None:
+        import polars as pl
+
+        self._table = table
+        self._rows = pl.DataFrame(pl.from_arrow(table.search().select(["subject"]).with_row_id(True).to_arrow()))
+
+    def known(self, ids: pl.Series) -> pl.Series:
+        """Whether each of the ids has a vector."""
+        return ids.is_in(self._rows["subject"].implode())
+
+    def take(self, ids: pl.Series) -> np.ndarray:
+        """One row per id. Raises KeyError when one has no vector."""
+        import polars as pl
+
+        from codex_loop_assets.discovery.vectors import Vectors
+
+        wanted = self._rows.filter(pl.col("subject").is_in(ids.implode()))["_rowid"].to_list()
+        found = self._table.take_row_ids(wanted).select(["subject", "vector"]).to_arrow()
+        return Vectors(pl.Series(pl.from_arrow(found["subject"])), _matrix(found)).take(ids)
 
 
 def _embedded(texts: Mapping[str, str], embedder: _Embedder) -> tuple[dict[str, np.ndarray], EmbeddingError | None]:

@@ -10,6 +10,7 @@ import time
 from datetime import date
 
 import numpy as np
+import polars as pl
 import pytest
 
 from codex_loop_assets.discovery.embed import BudgetExhausted, EmbeddingError
@@ -78,6 +79,22 @@ def test_a_day_becomes_exactly_what_it_was_given(store):
     assert (report.embedded, report.unchanged, report.removed) == (1, 1, 3)
     assert sorted(store.vectors(SIGNALS, SPACE)) == ["sig_0", "sig_1", "sig_5", "sig_6"]
     assert store.days(SIGNALS, SPACE) == {DAY: 2, NEXT: 2}
+
+
+def test_vectors_read_as_they_are_asked_for_are_the_ones_stored_whatever_was_replaced(store):
+    for day, made in ((DAY, texts(5)), (NEXT, texts(5, 5)), (DAY, texts(3) | {"sig_9x": "nine"})):
+        store.embed_day(SIGNALS, day, made, HashEmbedder())
+    table, everything = store.table(SIGNALS, SPACE), store.vectors(SIGNALS, SPACE)
+    ids = pl.Series(["sig_9x", "sig_7", "sig_0", "sig_7"])
+    assert (table.take(ids) == np.stack([everything[key] for key in ids])).all()
+    assert table.known(pl.Series(["sig_0", "sig_4", "sig_6", "none"])).to_list() == [True, False, True, False]
+    assert len(table.take(ids.clear())) == 0
+    with pytest.raises(KeyError, match="1 ids"):
+        table.take(pl.Series(["sig_0", "sig_4"]))
+
+
+def test_a_collection_that_is_not_there_has_no_vectors(store):
+    assert store.table(SIGNALS, SPACE) == {}
 
 
 def test_what_the_budget_does_not_cover_is_deferred_and_taken_up_later(store):
