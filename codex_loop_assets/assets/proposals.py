@@ -34,7 +34,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
     """Carry earlier proposals on with what was decided about them, and open new ones."""
     codex = home.home
     lake, settings = codex.lake, codex.section("discovery")
-    vectors = VectorStore(codex.vectors_path).vectors(SIGNALS, space_of(open_embedder(settings["embedding"])))
+    vectors = VectorStore(codex.vectors_path).table(SIGNALS, space_of(open_embedder(settings["embedding"])))
     categories = {name: category.model_dump() for name, category in current_schema(codex).categories.items()}
     asker = open_asker(settings["model"], codex.cache / "category_drafts", purse=open_purse(codex, "proposals"))
     drafter = ModelDrafter(asker, TemplateDrafter(settings["proposals"])) if asker else None
@@ -48,7 +48,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             categories,
             read_decisions(codex.decisions_path),
             lake.read("schema_proposals", earlier[-1]) if earlier else None,
-            settings["proposals"],
+            settings,
             requests=opening_requests(said, settings["text"]),
             drafter=drafter,
         )

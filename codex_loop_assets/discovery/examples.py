@@ -19,7 +19,7 @@ from codex_loop_assets.signals.judges.local import similarity
 if TYPE_CHECKING:
     import numpy as np
 
-_COLUMNS = ("signal_id", "thread_id", "description", "evidence", "detector")
+    from codex_loop_assets.discovery.view import View
 
 
 @dataclass(frozen=True)
@@ -31,56 +31,75 @@ class Evidence:
     backtest: Backtest
 
 
+@dataclass(frozen=True)
+class Spoken:
+    """The words behind each signal in view, as a detector would meet them: `texts` by signal_id, and whose text is a
+    person's own words."""
+
+    texts: Mapping[str, str]
+    own_words: frozenset[str]
+
+    @classmethod
+    def of(cls, signals: pl.DataFrame) -> Spoken:
+        """`signals`: rows of `signals`."""
+        rows = list(signals.select("signal_id", "description", "evidence").iter_rows())
+        said = signals.filter(pl.col("detector") != "mechanical")["signal_id"]
+        return cls({key: _spoken(description, evidence) for key, description, evidence in rows}, frozenset(said))
+
+    def own(self, ids: Sequence[str]) -> set[str]:
+        """The different texts in people's own words among these."""
+        return {self.texts[key] for key in ids if key in self.own_words}
+
+
 def gather(
-    own: pl.DataFrame,
-    everyone: pl.DataFrame,
-    vectors: Mapping[str, np.ndarray],
-    requests: Mapping[str, str],
-    settings: Mapping[str, Any],
+    own: pl.DataFrame, view: View, spoken: Spoken, requests: Mapping[str, str], settings: Mapping[str, Any]
 ) -> Evidence:
     """Positives (spread from the centre outwards) and hard negatives: what the members' sessions began with, then the
     nearest outsiders.
 
-    `own`, `everyone`: rows of `signals` of the cluster and of its type; `requests`: thread_id -> opening request.
+    `own`: rows of `signals` of the cluster; `view`: what is looked at of its type, `spoken` its words. `requests`:
+    thread_id -> opening request. `settings`: the `proposals` table.
     """
-    import numpy as np
-
-    members = set(own["signal_id"])
-    inside = [key for key in own["signal_id"] if key in vectors]
-    outside = [key for key in everyone["signal_id"] if key in vectors and key not in members]
-    matrix = np.stack([vectors[key] for key in inside])
-    others = np.stack([vectors[key] for key in outside]) if outside else np.empty((0, matrix.shape[1]), np.float32)
+    ids = view.members["signal_id"]
+    inside = ids.is_in(own["signal_id"].implode()).to_numpy()
+    matrix, others = view.matrix[inside], view.matrix[~inside]
     centre = matrix.mean(axis=0)
-    rows = {row["signal_id"]: row for row in everyone.select(_COLUMNS).iter_rows(named=True)}
-    positives = _spread(_texts(_by_nearness(inside, matrix @ centre), rows, settings), settings["positives"])
+    positives = _spread(
+        _texts(_by_nearness(ids.filter(inside), matrix @ centre), spoken, settings), settings["positives"]
+    )
     said = {item["text"] for item in positives}
-    near = _texts(_by_nearness(outside, others @ centre), rows, settings)
+    nearest = _by_nearness(ids.filter(~inside), others @ centre)
+    near = _texts(nearest, spoken, settings, limit=settings["hard_negatives"] + len(said))
     asked = _requests(own, requests, said, settings["request_shares"])[: settings["opening_requests"]]
     negatives = asked + [item for item in near if item["text"] not in said]
     return Evidence(positives, negatives[: settings["hard_negatives"]], backtest(matrix, others))
 
 
-def spoken_text(signal: Mapping[str, Any]) -> str:
-    """The words behind a signal, as a detector would meet them: its first quotation, else its description."""
-    quotes = [item["quote"] for item in json.loads(signal["evidence"]) if item.get("quote")]
-    return quotes[0] if quotes else signal["description"]
+def _spoken(description: str, evidence: str) -> str:
+    """A signal's first quotation, else its description."""
+    return next((item["quote"] for item in json.loads(evidence) if item.get("quote")), description)
 
 
-def _by_nearness(ids: Sequence[str], cosines: np.ndarray) -> list[str]:
+def _by_nearness(ids: pl.Series, cosines: np.ndarray) -> list[str]:
     """Ids, nearest first; ties stay in the order of ids."""
     import numpy as np
 
-    return [ids[index] for index in np.argsort(-cosines.round(6), kind="stable")]
+    return ids.gather(np.argsort(-cosines.round(6), kind="stable")).to_list()
 
 
 def _texts(
-    ids: Sequence[str], rows: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]
+    ids: Sequence[str], spoken: Spoken, settings: Mapping[str, Any], limit: int | None = None
 ) -> list[dict[str, str]]:
-    """Each text once, in the order of `ids`; only people's own words where there are enough of them."""
+    """Each text once, in the order of `ids`, the first `limit` at least; only people's own words where there are enough
+    of them."""
     first: dict[str, str] = {}
+    own_words: dict[str, str] = {}
     for key in ids:
-        first.setdefault(spoken_text(rows[key]), key)
-    own_words = {text: key for text, key in first.items() if rows[key]["detector"] != "mechanical"}
+        text = spoken.texts[key]
+        if first.setdefault(text, key) == key and key in spoken.own_words:
+            own_words[text] = key
+            if len(own_words) == limit:
+                break
     chosen = own_words if len(own_words) >= settings["enough_own_words"] else first
     return [{"signal_id": key, "text": text} for text, key in chosen.items()]
 

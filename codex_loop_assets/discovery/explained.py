@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    import numpy as np
+    from codex_loop_assets.discovery.view import VectorTable
 
 NOVEL = "novel"
 
@@ -32,13 +32,14 @@ class Explanation:
 def explain(
     members: pl.DataFrame,
     everyone: pl.DataFrame,
-    vectors: Mapping[str, np.ndarray],
+    vectors: VectorTable,
     specific: frozenset[str],
     settings: Mapping[str, Any],
 ) -> Explanation:
     """Compare a cluster's members with the whole of the category that most of them carry.
 
-    `members`, `everyone`: rows of `signals` (of the cluster; of its type). `specific`: names of categories that
+    `members`, `everyone`: rows of `signals` (of the cluster; of its type), with signal_id and category. `vectors`: of as
+    many of them as are to be looked at. `specific`: names of categories that
     explain by themselves (promoted ones). `settings`: the `proposals` table.
     """
     shares = members["category"].value_counts(sort=True)
@@ -66,9 +67,9 @@ def _against_the_whole(members, category, vectors, top, overlap, settings) -> Ex
     )
 
 
-def _tightness(ids: pl.Series, vectors: Mapping[str, np.ndarray]) -> float:
-    """Mean cosine between two members: the squared length of their mean vector; nan-free for an empty list."""
+def _tightness(ids: pl.Series, vectors: VectorTable) -> float:
+    """Mean cosine between two of those that have a vector: the squared length of their mean vector; 0 for none."""
     import numpy as np
 
-    rows = [vectors[key] for key in ids if key in vectors]
-    return float(np.sum(np.mean(rows, axis=0, dtype=np.float64) ** 2)) if rows else 0.0
+    seen = vectors.take(ids.filter(vectors.known(ids)))
+    return float(np.sum(np.mean(seen, axis=0, dtype=np.float64) ** 2)) if len(seen) else 0.0

@@ -17,10 +17,12 @@ import polars as pl
 
 from codex_loop_assets.discovery.confidence import confidence_of
 from codex_loop_assets.discovery.draft import WORDS, Drafter, TemplateDrafter, free_name
-from codex_loop_assets.discovery.examples import Evidence, gather, spoken_text
+from codex_loop_assets.discovery.examples import Evidence, Spoken, gather
 from codex_loop_assets.discovery.explained import Explanation, explain
 from codex_loop_assets.discovery.governance import decided_by, with_decisions
-from codex_loop_assets.discovery.state import LIVE, ClusterState
+from codex_loop_assets.discovery.state import LIVE, WITHDRAWN, ClusterState
+from codex_loop_assets.discovery.vectors import Vectors
+from codex_loop_assets.discovery.view import VectorTable, View, look
 from codex_loop_assets.tables import TABLES
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ OPEN, APPROVED, REJECTED, SUPERSEDED = "open", "approved", "rejected", "supersed
 def propose(
     state: ClusterState,
     signals: pl.DataFrame,
-    vectors: Mapping[str, np.ndarray],
+    vectors: VectorTable | Mapping[str, np.ndarray],
     categories: Mapping[str, Mapping[str, Any]],
     decisions: Sequence[Mapping[str, Any]],
     previous: pl.DataFrame | None,
@@ -45,22 +47,22 @@ def propose(
 
     `signals`: as given to `cluster.advance`. `categories`: name -> fields of every category of the schema (status
     built_in, promoted or retired). `decisions`: the whole log; only those taken by the end of the day count.
-    `previous`: the frame of the newest earlier day. `settings`: the `proposals` table. `requests`: thread_id -> opening
+    `previous`: the frame of the newest earlier day. `settings`: the `discovery` section. `requests`: thread_id -> opening
     request (text.opening_requests), which teaches a category to tell the request from the trouble.
     """
     earlier = TABLES["schema_proposals"].empty() if previous is None else previous
     earlier = with_decisions(earlier, decided_by(decisions, state.day))
     rows = {row["proposal_id"]: row | {"dt": state.day} for row in earlier.iter_rows(named=True)}
-    taken_in = state.members.select("signal_id", owner="cluster_id")
-    known = signals.join(taken_in, on="signal_id", how="inner").sort("signal_id")
+    vectors = Vectors.of(vectors) if isinstance(vectors, Mapping) else vectors
     live = state.clusters.filter(pl.col("status") == LIVE)
     # Where a team has a single repository, a pattern cannot be seen in two.
-    widest = min(settings["minimum_repositories"], live["repository_count"].max() or 0)
-    settings = {**settings, "minimum_repositories": widest}
-    maker = _Maker(rows, categories, vectors, requests or {}, drafter or TemplateDrafter(settings), settings, {})
-    for cluster in live.iter_rows(named=True):
-        everyone = known.filter(pl.col("type") == cluster["type"])
-        maker.consider(cluster, everyone.filter(pl.col("owner") == cluster["cluster_id"]), everyone)
+    widest = min(settings["proposals"]["minimum_repositories"], live["repository_count"].max() or 0)
+    wanted = {**settings["proposals"], "minimum_repositories": widest}
+    maker = _Maker(rows, categories, requests or {}, drafter or TemplateDrafter(wanted), wanted, {})
+    for (type_,), clusters in live.group_by("type", maintain_order=True):
+        scene = _scene(state, type_, signals, vectors, settings["clusters"])
+        for cluster in clusters.iter_rows(named=True):
+            maker.consider(cluster, scene)
     for row in rows.values():
         if row["status"] == OPEN and row["cluster_id"] not in live["cluster_id"]:
             row |= {"status": SUPERSEDED, "decision_reason": "its cluster has merged or dissolved"}
@@ -83,24 +85,52 @@ class Proposed:
 
 
 @dataclass(frozen=True)
+class _Scene:
+    """One type's signals: all of them as `known` (without their texts, and with the cluster as `owner`), and what is
+    looked at (`view`, its words `spoken`)."""
+
+    known: pl.DataFrame
+    view: View
+    spoken: Spoken
+
+    def own(self, cluster_id: str) -> pl.DataFrame:
+        """The signals of a cluster."""
+        return self.known.filter(pl.col("owner") == cluster_id)
+
+    def seen(self, cluster_id: str) -> list[str]:
+        """Ids of those members of a cluster that are looked at."""
+        return self.view.members.filter(pl.col("cluster_id") == cluster_id)["signal_id"].to_list()
+
+
+def _scene(
+    state: ClusterState, type_: str, signals: pl.DataFrame, vectors: VectorTable, settings: Mapping[str, Any]
+) -> _Scene:
+    members = state.members.filter(pl.col("type") == type_, pl.col("via").ne_missing(WITHDRAWN))
+    view = look(members.sort("signal_id"), vectors, state.day, settings)
+    owners = members.select("signal_id", owner="cluster_id")
+    known = signals.select("signal_id", "thread_id", "category").join(owners, on="signal_id").sort("signal_id")
+    return _Scene(known, view, Spoken.of(signals.join(view.members, on="signal_id", how="semi")))
+
+
+@dataclass(frozen=True)
 class _Maker:
     """Brings the proposals (`rows`, by id) of one cluster after another up to date."""
 
     rows: dict[str, dict]
     categories: Mapping[str, Mapping[str, Any]]
-    vectors: Mapping[str, np.ndarray]
     requests: Mapping[str, str]
     drafter: Drafter
     settings: Mapping[str, Any]
     waiting: dict[str, str]
 
-    def consider(self, cluster: Mapping[str, Any], own: pl.DataFrame, everyone: pl.DataFrame) -> None:
-        """Keep, supersede or open the cluster's proposal. `own`, `everyone`: signals of the cluster and of its type."""
-        settings = self.settings
-        if own.height < 2:
+    def consider(self, cluster: Mapping[str, Any], scene: _Scene) -> None:
+        """Keep, supersede or open the cluster's proposal."""
+        settings, own, seen = self.settings, scene.own(cluster["cluster_id"]), scene.seen(cluster["cluster_id"])
+        if len(seen) < 2:
             return
         specific = frozenset(name for name, fields in self.categories.items() if fields["status"] == "promoted")
-        explanation = explain(own, everyone, self.vectors, specific, settings)
+        looked_at = Vectors(scene.view.members["signal_id"], scene.view.matrix)
+        explanation = explain(own, scene.known, looked_at, specific, settings)
         mine = [row for row in self.rows.values() if row["cluster_id"] == cluster["cluster_id"]]
         open_row = next((row for row in mine if row["status"] == OPEN), None)
         if explanation.explained:
@@ -111,10 +141,10 @@ class _Maker:
         approved = any(row["status"] == APPROVED for row in mine)
         if not open_row and (approved or own.height < rejected_at * settings["return_growth"]):
             return
-        if not open_row and (missing := _missing(cluster, own, settings)):
+        if not open_row and (missing := _missing(cluster, own, len(scene.spoken.own(seen)), settings)):
             self.waiting[cluster["cluster_id"]] = missing
             return
-        evidence = gather(own, everyone, self.vectors, self.requests, settings)
+        evidence = gather(own, scene.view, scene.spoken, self.requests, settings)
         facts = self._facts(cluster, own, explanation, evidence)
         if not open_row and (missing := _unproven(facts, evidence, settings)):
             self.waiting[cluster["cluster_id"]] = missing
@@ -162,17 +192,14 @@ class _Maker:
         }
 
 
-def _missing(cluster: Mapping[str, Any], own: pl.DataFrame, settings: Mapping[str, Any]) -> str | None:
-    """What a cluster lacks before it is worth a person's time; None when nothing.
-
-    A category is looked for in what people write, so it is learnt from what people wrote.
-    """
-    said = own.filter(pl.col("detector") != "mechanical").select("description", "evidence").iter_rows(named=True)
+def _missing(cluster: Mapping[str, Any], own: pl.DataFrame, own_words: int, settings: Mapping[str, Any]) -> str | None:
+    """What a cluster lacks before it is worth a person's time; None when nothing. `own_words`: different texts in people's
+    own words: a category is looked for in what people write, so it is learnt from what people wrote."""
     facts = {
         "samples": own.height,
         "sessions": own["thread_id"].n_unique(),
         "repositories": cluster["repository_count"],
-        "own_words": len({spoken_text(signal) for signal in said}),
+        "own_words": own_words,
     }
     return _short_of(facts, settings)
 

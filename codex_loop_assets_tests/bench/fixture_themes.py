@@ -99,7 +99,7 @@ class FixtureThemes:
         signals = self.signals.filter(pl.col("dt") <= state.day)
         categories = dict.fromkeys(signals["category"].unique(), BUILT_IN)
         asked = opening_requests(pl.concat(before), settings["text"])
-        made = propose(state, signals, self.vectors, categories, [], None, settings["proposals"], requests=asked).frame
+        made = propose(state, signals, self.vectors, categories, [], None, settings, requests=asked).frame
         members = dict(state.members.group_by("cluster_id").agg("signal_id").iter_rows())
         promoted: dict[str, dict] = {}
         for row in by_impact(made).iter_rows(named=True):

@@ -47,7 +47,7 @@ def proposals(number: int, previous=None, decisions=(), categories=None, signals
 
 def proposed(number, previous=None, decisions=(), categories=None, signals=None, requests=None, settings=None):
     known, frame = categories or BUILT_IN, made().signals if signals is None else signals
-    given = EVIDENCE | (settings or {})
+    given = SETTINGS | {"proposals": EVIDENCE | (settings or {})}
     return propose(day(number), frame, made().vectors, known, decisions, previous, given, requests=requests)
 
 
@@ -132,10 +132,10 @@ def test_a_promoted_category_explains_the_clusters_that_carry_it():
 def test_a_broad_category_does_not_explain_a_tight_part_of_it_but_explains_the_whole():
     signals = made().signals.with_columns(category=pl.lit("exec_failure"))
     part = signals.filter(pl.Series([made().truth[key] == "frozen lockfile" for key in signals["signal_id"]]))
-    assert not explain(part, signals, made().vectors, frozenset(), SETTINGS["proposals"]).explained
-    assert explain(part, part, made().vectors, frozenset(), SETTINGS["proposals"]).explained
+    assert not explain(part, signals, made().table, frozenset(), SETTINGS["proposals"]).explained
+    assert explain(part, part, made().table, frozenset(), SETTINGS["proposals"]).explained
     loose = signals.gather_every(3)
-    assert explain(loose, signals, made().vectors, frozenset(), SETTINGS["proposals"]).explained
+    assert explain(loose, signals, made().table, frozenset(), SETTINGS["proposals"]).explained
 
 
 def test_what_a_session_began_with_is_a_hard_negative():
