@@ -51,6 +51,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             settings,
             requests=opening_requests(said, settings["text"]),
             drafter=drafter,
+            detector=codex.section("local_judge")["promoted"],
         )
         frame = proposed.frame
         open_ones = by_impact(frame.filter(frame["status"] == "open"))

@@ -19,10 +19,12 @@ from codex_loop_assets.discovery.confidence import confidence_of
 from codex_loop_assets.discovery.draft import WORDS, Drafter, TemplateDrafter, free_name
 from codex_loop_assets.discovery.examples import Evidence, Spoken, gather
 from codex_loop_assets.discovery.explained import Explanation, explain
+from codex_loop_assets.discovery.found_again import FoundAgain, found_again
 from codex_loop_assets.discovery.governance import decided_by, with_decisions
 from codex_loop_assets.discovery.state import LIVE, WITHDRAWN, ClusterState
 from codex_loop_assets.discovery.vectors import Vectors
 from codex_loop_assets.discovery.view import VectorTable, View, look
+from codex_loop_assets.settings import section
 from codex_loop_assets.tables import TABLES
 
 if TYPE_CHECKING:
@@ -42,13 +44,15 @@ def propose(
     *,
     requests: Mapping[str, str] | None = None,
     drafter: Drafter | None = None,
+    detector: Mapping[str, Any] | None = None,
 ) -> Proposed:
     """The proposals of the state's day: earlier ones with what became of them, and new ones; and what waits.
 
     `signals`: as given to `cluster.advance`. `categories`: name -> fields of every category of the schema (status
     built_in, promoted or retired). `decisions`: the whole log; only those taken by the end of the day count.
     `previous`: the frame of the newest earlier day. `settings`: the `discovery` section. `requests`: thread_id -> opening
-    request (text.opening_requests), which teaches a category to tell the request from the trouble.
+    request (text.opening_requests), which teaches a category to tell the request from the trouble. `detector`: how a promoted category is looked
+    for (the table `promoted` of the section `local_judge`; the packaged one when absent).
     """
     earlier = TABLES["schema_proposals"].empty() if previous is None else previous
     earlier = with_decisions(earlier, decided_by(decisions, state.day))
@@ -57,7 +61,8 @@ def propose(
     live = state.clusters.filter(pl.col("status") == LIVE)
     # Where a team has a single repository, a pattern cannot be seen in two.
     widest = min(settings["proposals"]["minimum_repositories"], live["repository_count"].max() or 0)
-    wanted = {**settings["proposals"], "minimum_repositories": widest}
+    detector = detector or section("local_judge")["promoted"]
+    wanted = {**settings["proposals"], "minimum_repositories": widest, "detector": detector}
     maker = _Maker(rows, categories, requests or {}, drafter or TemplateDrafter(wanted), wanted, {})
     for (type_,), clusters in live.group_by("type", maintain_order=True):
         scene = _scene(state, type_, signals, vectors, settings["clusters"])
@@ -145,8 +150,9 @@ class _Maker:
             self.waiting[cluster["cluster_id"]] = missing
             return
         evidence = gather(own, scene.view, scene.spoken, self.requests, settings)
-        facts = self._facts(cluster, own, explanation, evidence)
-        if not open_row and (missing := _unproven(facts, evidence, settings)):
+        again = found_again(*_texts_of(evidence), settings["detector"])
+        facts = self._facts(cluster, own, explanation, evidence, again)
+        if not open_row and (missing := _unproven(facts, evidence, again, settings)):
             self.waiting[cluster["cluster_id"]] = missing
             return
         if open_row and _still_holds(open_row, own):
@@ -157,9 +163,14 @@ class _Maker:
         self._open(cluster, facts, evidence)
 
     def _facts(
-        self, cluster: Mapping[str, Any], own: pl.DataFrame, explanation: Explanation, evidence: Evidence
+        self,
+        cluster: Mapping[str, Any],
+        own: pl.DataFrame,
+        explanation: Explanation,
+        evidence: Evidence,
+        again: FoundAgain,
     ) -> dict[str, Any]:
-        confidence, reasons = confidence_of(cluster, evidence.backtest, self.settings)
+        confidence, reasons = confidence_of(cluster, evidence.backtest, again, self.settings)
         return {
             "positives": json.dumps(evidence.positives, ensure_ascii=False),
             "hard_negatives": json.dumps(evidence.hard_negatives, ensure_ascii=False),
@@ -172,10 +183,7 @@ class _Maker:
         }
 
     def _open(self, cluster: Mapping[str, Any], facts: dict[str, Any], evidence: Evidence) -> None:
-        positives, negatives = (
-            [item["text"] for item in part] for part in (evidence.positives, evidence.hard_negatives)
-        )
-        words = self.drafter.draft(cluster, positives, negatives)
+        words = self.drafter.draft(cluster, *_texts_of(evidence))
         if words is None:
             return
         in_use = {row["name"] for row in self.rows.values() if row["status"] in (OPEN, APPROVED)}
@@ -204,8 +212,16 @@ def _missing(cluster: Mapping[str, Any], own: pl.DataFrame, own_words: int, sett
     return _short_of(facts, settings)
 
 
-def _unproven(facts: Mapping[str, Any], evidence: Evidence, settings: Mapping[str, Any]) -> str | None:
-    return _short_of({"f1": evidence.backtest.f1, "confidence": facts["confidence"]}, settings)
+def _unproven(
+    facts: Mapping[str, Any], evidence: Evidence, again: FoundAgain, settings: Mapping[str, Any]
+) -> str | None:
+    known = {"f1": evidence.backtest.f1, "found_again": again.found, "confidence": facts["confidence"]}
+    return _short_of(known, settings)
+
+
+def _texts_of(evidence: Evidence) -> tuple[list[str], list[str]]:
+    """The texts of the positives and of the hard negatives."""
+    return [item["text"] for item in evidence.positives], [item["text"] for item in evidence.hard_negatives]
 
 
 def _short_of(facts: Mapping[str, float], settings: Mapping[str, Any]) -> str | None:

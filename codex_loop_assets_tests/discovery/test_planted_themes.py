@@ -7,6 +7,7 @@ from functools import cache
 from itertools import pairwise
 
 import polars as pl
+import pytest
 
 from codex_loop_assets.discovery.state import ClusterState
 from codex_loop_assets_tests.bench.fixture_themes import FixtureThemes, Promoted, unexplained_moves
@@ -69,15 +70,21 @@ def test_a_split_and_a_merge_are_recorded_once():
 
 
 @cache
-def promoted() -> Promoted:
+def promoted(number: int) -> Promoted:
     """The proposals of one day as categories, looked for on all days after it."""
-    state = walked()[23]
+    state = walked()[number]
     return themes().found_later(state, themes().promote(state))
 
 
-def test_promoted_categories_find_their_themes_in_later_messages_and_little_else():
-    assert promoted().found > 0 and promoted().right / promoted().found >= 0.8
+@pytest.mark.parametrize("number", [13, 18, 23, 33])
+def test_promoted_categories_find_their_themes_in_later_messages_and_little_else_whatever_the_day(number):
+    assert promoted(number).right >= 0.8 * promoted(number).found
+
+
+def test_a_mixed_cluster_of_few_texts_is_not_proposed():
+    """On this day the generated files' cluster is half another trouble; promoted, every second find was wrong."""
+    assert not themes().promote(walked()[13])
 
 
 def test_promoted_categories_find_messages_that_no_detector_had_flagged():
-    assert promoted().right_unflagged > 0 and promoted().right / promoted().wanted >= 0.4
+    assert promoted(23).right_unflagged > 0 and promoted(23).right / promoted(23).wanted >= 0.4

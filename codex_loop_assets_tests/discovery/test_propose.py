@@ -14,6 +14,7 @@ from codex_loop_assets.discovery.backtest import backtest
 from codex_loop_assets.discovery.cluster import advance
 from codex_loop_assets.discovery.draft import free_name
 from codex_loop_assets.discovery.explained import explain
+from codex_loop_assets.discovery.found_again import found_again
 from codex_loop_assets.discovery.governance import category_of
 from codex_loop_assets.discovery.propose import by_impact, propose
 from codex_loop_assets.discovery.state import ClusterState
@@ -64,7 +65,7 @@ def test_a_pattern_without_category_is_proposed_with_all_a_reviewer_needs():
     category = Category(**category_of(row))
     assert len(category.positives) >= 5 and len(category.hard_negatives) >= 5
     assert not set(category.positives) & set(category.hard_negatives)
-    assert 0 < row["confidence"] <= 1 and len(row["confidence_reasons"]) == 7
+    assert 0 < row["confidence"] <= 1 and len(row["confidence_reasons"]) == 8
     assert json.loads(row["backtest"])["f1"] > 0.9
 
 
@@ -78,7 +79,12 @@ def test_an_open_proposal_keeps_its_id_while_its_cluster_grows():
 
 @pytest.mark.parametrize(
     ("minimum", "words"),
-    [("samples", "samples: need 99"), ("own_words", "own words: need 99"), ("confidence", "confidence: need 99")],
+    [
+        ("samples", "samples: need 99"),
+        ("own_words", "own words: need 99"),
+        ("found_again", "found again: need 99"),
+        ("confidence", "confidence: need 99"),
+    ],
 )
 def test_a_pattern_with_too_little_evidence_waits_and_says_for_what(minimum, words):
     made_of_it = proposed(5, settings={f"minimum_{minimum}": 99})
@@ -160,6 +166,21 @@ def test_a_back_test_counts_what_a_learnt_detector_would_find():
     assert (clean.members_found, clean.others_found, clean.f1) == (20, 0, 1.0)
     mixed = backtest(around(0, 20), np.concatenate([around(0, 20), around(1, 30)]))
     assert mixed.precision < 0.8
+
+
+def test_examples_of_several_troubles_are_not_found_by_what_the_others_teach():
+    """A promoted category learnt from the second set found requests about whatever the odd example mentions."""
+    detector = section("local_judge")["promoted"]
+    unlike = ["run the smoke check", "add the endpoint refund", "rename the column total", "why is the log empty"]
+    alike = [
+        "you left the dev server running in the background, stop it",
+        "the dev server you started is still running in the background, stop it",
+        "stop the dev server that still runs in the background",
+    ]
+    odd = [*alike[:2], "oh wait, I gave you the wrong file name, it is prices.csv", "为什么没有权限"]
+    assert found_again(alike, unlike, detector).share == 1.0
+    assert found_again(odd, unlike, detector).found == 2
+    assert found_again([], unlike, detector).share == 0.0
 
 
 @pytest.mark.parametrize(
