@@ -4,7 +4,7 @@ loop)."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -14,40 +14,59 @@ INVESTIGATE = "investigate"
 MONITOR = "monitor"
 
 
-def recommend(cluster: Mapping[str, Any], day: date, settings: Mapping[str, Any]) -> tuple[str, str]:
+def recommend(
+    cluster: Mapping[str, Any], day: date, settings: Mapping[str, Any], reach: Mapping[str, int]
+) -> tuple[str, str]:
     """Action and reason for a live cluster (a row of `clusters`) as of the day.
 
     `settings` is the `actions` table: for each action thresholds that must all hold, tried in the order of `order`;
-    the first that fits wins, `monitor` is what remains.
+    the first that fits wins, `monitor` is what remains. `reach`: how many `repositories` and `users` there are at all:
+    where a team has one, a pattern cannot be seen in two, and no more than there are is asked for. The reason says what
+    kept the cluster from each stronger action.
     """
     facts = {
         "size": cluster["size"],
         "sessions": cluster["session_count"],
+        "repositories": cluster["repository_count"],
+        "users": cluster["user_count"],
         "severity": cluster["severity"],
         "cohesion": cluster["cohesion"],
         "recent": sum(json.loads(cluster["trend"])[-settings["recent_days"] :]),
         "age_days": (day - cluster["born"]).days,
         "quiet_days": (day - cluster["last_arrival"]).days,
     }
+    failed = []
     for action in settings["order"]:
         rule = settings[action]
-        if cluster["type"] in rule["types"] and all(
-            _holds(facts, name, bound) for name, bound in rule.items() if name not in ("types", "because")
-        ):
-            return action, f"{rule['because']}: {_words(facts, settings)}"
-    return MONITOR, f"below every threshold: {_words(facts, settings)}"
+        if cluster["type"] not in rule["types"]:
+            continue
+        bounds = {name: bound for name, bound in rule.items() if name not in ("types", "because")}
+        why_not = [why for name, bound in bounds.items() if (why := _unmet(facts, name, bound, reach))]
+        if not why_not:
+            return action, _reason(rule["because"], failed, facts, settings)
+        failed.append(f"no {action}: {why_not[0]}")
+    return MONITOR, _reason("below every threshold", failed, facts, settings)
 
 
-def _holds(facts: Mapping[str, float], name: str, bound: float) -> bool:
-    """A threshold `minimum_<fact>` or `maximum_<fact>`. Raises KeyError for one that names no fact."""
+def _reason(because: str, failed: Sequence[str], facts: Mapping[str, float], settings: Mapping[str, Any]) -> str:
+    kept_from = f" ({'; '.join(failed)})" if failed else ""
+    return f"{because}{kept_from}: {_words(facts, settings)}"
+
+
+def _unmet(facts: Mapping[str, float], name: str, bound: float, reach: Mapping[str, int]) -> str | None:
+    """In words why a threshold `minimum_<fact>` or `maximum_<fact>` does not hold; None when it does. Raises KeyError for
+    one that names no fact."""
     side, _, fact = name.partition("_")
     if side not in ("minimum", "maximum"):
         raise KeyError(f"discovery.actions: {name} is neither minimum_… nor maximum_…")
-    return facts[fact] >= bound if side == "minimum" else facts[fact] <= bound
+    bound = min(bound, reach.get(fact, bound)) if side == "minimum" else bound
+    holds = facts[fact] >= bound if side == "minimum" else facts[fact] <= bound
+    return None if holds else f"{fact.replace('_', ' ')} {facts[fact]:.3g}, {side} {bound:g}"
 
 
 def _words(facts: Mapping[str, float], settings: Mapping[str, Any]) -> str:
     return (
-        f"{facts['size']} signals in {facts['sessions']} sessions, mean severity {facts['severity']:.1f}, "
-        f"{facts['recent']} in the last {settings['recent_days']} days, {facts['age_days']} days old"
+        f"{facts['size']} signals in {facts['sessions']} sessions of {facts['repositories']} repositories and"
+        f" {facts['users']} users, mean severity {facts['severity']:.1f}, {facts['recent']} in the last"
+        f" {settings['recent_days']} days, {facts['age_days']} days old"
     )

@@ -77,11 +77,16 @@ def profile(
         row |= _examples(cluster_id, central[cluster_id], texts, spaces[row["type"]], settings["profile"])
         rows.append(row | {"dt": day, "embedding_model": sources.embedding_model})
     _name(rows, known, facts, sources.signals, labeller or LocalLabeller(settings["labels"]), settings)
+    reach = {"repositories": _distinct(facts["repository"]), "users": _distinct(facts["home"])}
     for row in rows:
-        row["action"], row["action_reason"] = recommend(row, day, settings["actions"])
+        row["action"], row["action_reason"] = recommend(row, day, settings["actions"], reach)
     rows.extend(_retired(row, day, events) for key, row in known.items() if key not in counted)
     centroids = {key: centre for space in spaces.values() for key, centre in space.centroids().items()}
     return Profiles(rows, centroids, pl.concat([_NO_SIMILARITY, *(space.similarity() for space in spaces.values())]))
+
+
+def _distinct(values: pl.Series) -> int:
+    return values.drop_nulls().n_unique()
 
 
 def facets(

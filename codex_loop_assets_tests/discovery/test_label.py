@@ -14,6 +14,7 @@ from codex_loop_assets.settings import section
 
 SETTINGS = section("discovery")
 DAY = date(2026, 3, 1)
+MANY = {"repositories": 5, "users": 5}
 
 
 def facts(**clusters: list[str]) -> pl.DataFrame:
@@ -103,6 +104,8 @@ def cluster(**changes) -> dict:
         "type": "friction",
         "size": 20,
         "session_count": 9,
+        "repository_count": 3,
+        "user_count": 2,
         "severity": 2.2,
         "cohesion": 0.8,
         "trend": json.dumps([0] * 20 + [1] * 8),
@@ -126,7 +129,7 @@ def cluster(**changes) -> dict:
 )
 def test_thresholds_decide_the_action_and_the_reason_has_the_figures(changes, action):
     row = cluster(**changes)
-    chosen, reason = recommend(row, DAY, SETTINGS["actions"])
+    chosen, reason = recommend(row, DAY, SETTINGS["actions"], MANY)
     assert chosen == action
     assert f"{row['size']} signals in {row['session_count']} sessions" in reason
 
@@ -134,4 +137,18 @@ def test_thresholds_decide_the_action_and_the_reason_has_the_figures(changes, ac
 def test_a_misspelt_threshold_is_an_error():
     settings = SETTINGS["actions"] | {"create_ticket": {"types": ["friction"], "because": "", "most_size": 1}}
     with pytest.raises(KeyError, match="most_size"):
-        recommend(cluster(), DAY, settings)
+        recommend(cluster(), DAY, settings, MANY)
+
+
+def test_a_pattern_of_one_repository_among_several_opens_no_ticket_and_says_so():
+    row = cluster(repository_count=1)
+    chosen, reason = recommend(row, DAY, SETTINGS["actions"], MANY)
+    assert chosen == "expand_eval_coverage" and "no create_ticket: repositories 1, minimum 2" in reason
+    assert recommend(row, DAY, SETTINGS["actions"], MANY | {"repositories": 1})[0] == "create_ticket"
+    assert recommend(row | {"repository_count": 2}, DAY, SETTINGS["actions"], MANY)[0] == "create_ticket"
+
+
+def test_a_team_may_ask_for_a_second_person_but_not_for_more_than_it_has():
+    settings = SETTINGS["actions"] | {"create_ticket": SETTINGS["actions"]["create_ticket"] | {"minimum_users": 2}}
+    assert recommend(cluster(user_count=1), DAY, settings, MANY)[0] == "expand_eval_coverage"
+    assert recommend(cluster(user_count=1), DAY, settings, MANY | {"users": 1})[0] == "create_ticket"
