@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
 
 from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.partitions import days
@@ -32,12 +33,14 @@ def day_check(
         if len(keys) == 1:
             passed, metadata = verdicts[keys[0]]
             return dg.AssetCheckResult(passed=passed, metadata=metadata)
+        batch = generate_event_batch_id()
         for day, (passed, metadata) in verdicts.items():
             evaluation = dg.AssetCheckEvaluation(
                 asset_key=dg.AssetKey(asset), check_name=name, passed=passed, metadata=metadata, partition=day
             )
             event = dg.DagsterEvent("ASSET_CHECK_EVALUATION", context.run.job_name, event_specific_data=evaluation)
-            context.instance.report_dagster_event(event, run_id=context.run.run_id)
+            together = DagsterEventBatchMetadata(batch, is_end=day == keys[-1])
+            context.instance.report_dagster_event(event, run_id=context.run.run_id, batch_metadata=together)
         broken = [day for day, (passed, _) in verdicts.items() if not passed]
         return dg.AssetCheckResult(passed=not broken, metadata={"days": len(keys), "broken_days": broken})
 

@@ -36,8 +36,9 @@ def clusters(context: dg.AssetExecutionContext, home: HomeResource):
     codex = home.home
     # The state of a day is made from the state before it, so two runs of different days must not interleave.
     with codex.lake.locked("clusters"):
+        space = space_of(open_embedder(codex.section("discovery")["embedding"]))
         for day in sorted(context.partition_keys):
-            state = advanced(codex, day)
+            state = advanced(codex, day, space)
             store(context, codex, "cluster_events", day, state.events)
             store(context, codex, "cluster_members", day, state.members)
             live = state.clusters.filter(state.clusters["status"] == "live")
@@ -56,10 +57,9 @@ def clusters(context: dg.AssetExecutionContext, home: HomeResource):
             )
 
 
-def advanced(home: Home, day: str) -> ClusterState:
-    """The state of one day, its centres written to the vector store."""
+def advanced(home: Home, day: str, space: str) -> ClusterState:
+    """The state of one day in an embedding space, its centres written to the vector store."""
     lake, settings = home.lake, home.section("discovery")
-    space = space_of(open_embedder(settings["embedding"]))
     vectors = VectorStore(home.vectors_path)
     asker = open_asker(settings["model"], home.cache / "cluster_labels", purse=open_purse(home, "labels"))
     days = lake.keys("clusters")

@@ -9,6 +9,7 @@ that comes after a kill, sees the old partition or the new one and nothing betwe
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -20,12 +21,14 @@ import duckdb
 import polars as pl
 from filelock import FileLock
 
+from codex_loop_assets.resources.frame_cache import FrameCache
 from codex_loop_assets.tables import TABLES, Table
 
 # A view over an empty glob fails in DuckDB, so each table has one empty partition that no day or cluster can have.
 SENTINEL = {"day": "0001-01-01", "cluster": "__none__", "none": "all"}
 _MANIFEST = "manifest.json"
 _KEY = {"day": "dt", "cluster": "cluster", "none": "snapshot"}
+_FRAMES = FrameCache()
 
 
 class Lake:
@@ -60,7 +63,8 @@ class Lake:
         if TABLES[table].partitioning == "none":
             keys = [SENTINEL["none"]]
         wanted = [keys] if isinstance(keys, str) else self.keys(table) if keys is None else list(keys)
-        frames = [self._aligned(table, path) for key in wanted if (path := self.path(table, key)).is_file()]
+        load = functools.partial(self._aligned, table)
+        frames = [_FRAMES.read(path, load) for key in wanted if (path := self.path(table, key)).is_file()]
         return pl.concat(frames) if frames else TABLES[table].empty()
 
     def read_dated(self, table: str, until: str | None = None) -> pl.DataFrame:

@@ -12,11 +12,12 @@ import pytest
 from codex_loop_assets import stages
 from codex_loop_assets.assets.clusters import advanced
 from codex_loop_assets.cli.runs import materialise
+from codex_loop_assets.discovery.embed import open_embedder, space_of
 from codex_loop_assets.resources.homes import VARIABLE, Home
 from codex_loop_assets.resources.vectors import SIGNALS, VectorStore
 from codex_loop_assets.tables import TABLES
 
-DISCOVERY = ["signal_embeddings", *stages.CLUSTERS, "schema_proposals"]
+DISCOVERY = ["signal_embeddings", *stages.CLUSTERS, *stages.PROPOSALS]
 DAYS = [(date(2026, 2, 15) + timedelta(days=number)).isoformat() for number in range(21)]
 TROUBLES = (
     "no, pnpm install with a frozen lockfile fails, the lockfile lags behind the manifest for {name}",
@@ -86,7 +87,7 @@ def digests(home: Home) -> dict:
 
 def by_itself(home: Home, day: str) -> None:
     """A day's clusters from what the record holds, as a run of that day alone makes them, without the price of a run."""
-    state = advanced(home, day)
+    state = advanced(home, day, space_of(open_embedder(home.section("discovery")["embedding"])))
     for table, frame in zip(stages.CLUSTERS, (state.clusters, state.members, state.events), strict=True):
         home.lake.write(table, day, frame)
 
