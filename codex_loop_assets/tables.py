@@ -547,6 +547,25 @@ SCHEMA_PROPOSALS = Table(
     ),
 )
 
+PROPOSALS_WAITING = Table(
+    "proposals_waiting",
+    "day",
+    "Clusters that no category explains and that lack the evidence for a proposal, each with the first thing it lacks.",
+    ("dt", "cluster_id"),
+    (
+        _required("dt", pl.Date, "The day whose state this is."),
+        _required("cluster_id", pl.String, "Cluster."),
+        _required(
+            "lacks",
+            pl.String,
+            "samples, sessions, repositories, own_words (different texts in people's words), f1 (of a detector learnt from it,"
+            " on history), found_again (examples that the others find) or confidence.",
+        ),
+        _required("need", pl.Float64, "How much is needed."),
+        _required("have", pl.Float64, "How much there is."),
+    ),
+)
+
 HARBOR_DATASETS = Table(
     "harbor_datasets",
     "cluster",
@@ -860,6 +879,7 @@ TABLES: dict[str, Table] = {
         CLUSTER_MEMBERS,
         CLUSTER_EVENTS,
         SCHEMA_PROPOSALS,
+        PROPOSALS_WAITING,
         CLUSTER_REGISTRY,
         HARBOR_DATASETS,
         TASK_VALIDATIONS,

@@ -1,6 +1,5 @@
-"""schema_proposals: categories for patterns that no category explains, for people to decide about."""
-
-from collections import Counter
+"""schema_proposals: categories for patterns that no category explains, for people to decide about; proposals_waiting: the
+patterns that lack the evidence for one."""
 
 import dagster as dg
 
@@ -28,7 +27,14 @@ _DEPS = [
 ]
 
 
-@dg.multi_asset(name="schema_proposals", specs=[table_spec("schema_proposals", "discovery", _DEPS)], **DAILY)
+@dg.multi_asset(
+    name="schema_proposals",
+    specs=[
+        table_spec("schema_proposals", "discovery", _DEPS),
+        table_spec("proposals_waiting", "discovery", ["clusters", "cluster_members", "signals", "signal_schema"]),
+    ],
+    **DAILY,
+)
 @guarded
 def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
     """Carry earlier proposals on with what was decided about them, and open new ones."""
@@ -66,6 +72,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             day,
             frame,
             open_proposals=open_ones.height,
-            patterns_waiting_for_evidence=dict(sorted(Counter(proposed.waiting.values()).items())),
             open=dg.MetadataValue.md(listed or "none"),
         )
+        lacking = dict(proposed.waiting["lacks"].value_counts().sort("lacks").iter_rows())
+        store(context, codex, "proposals_waiting", day, proposed.waiting, lacking=lacking)

@@ -19,6 +19,7 @@ from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.discovery import governance
 from codex_loop_assets.discovery.propose import by_impact
+from codex_loop_assets.discovery.waiting import proposals_waiting
 from codex_loop_assets.resources.files import write_text
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.proposals import decide, proposals_now
@@ -35,6 +36,9 @@ def schema_proposals(home: Home, everything: bool) -> None:
     frame = proposals_now(home)
     shown = frame if everything else frame.filter(pl.col("status") == "open")
     console = open_console()
+    days = home.lake.keys("proposals_waiting")
+    for line in proposals_waiting(home.lake.read("proposals_waiting", days[-1:])):
+        console.print(f"patterns waiting for evidence: {line}", highlight=False)
     if shown.is_empty():
         console.print("no open proposal; patterns that no category explains are proposed by: codex-loop cluster")
         return

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
 
+from codex_loop_assets.discovery.waiting import proposals_waiting, types_waiting
 from codex_loop_assets.measure.alerts import Alert
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.signals.judges.local.shipping import left_out
@@ -48,20 +49,15 @@ def categories(home: Home) -> Group:
 
 
 def patterns(home: Home) -> Group:
-    """The live clusters of the newest state, or how many signals are missing for the first one."""
+    """The live clusters of the newest state, and what waits for more signals."""
     days = home.lake.keys("clusters")
     if not days:
         return Group("no cluster state yet: run codex-loop signals first")
     live = home.lake.read("clusters", days[-1]).filter(pl.col("status") == "live").sort("size", descending=True)
+    members = home.lake.read("cluster_members", days[-1])
+    waiting = types_waiting(members, home.section("discovery")["clusters"]["minimum_signals"])
     if live.is_empty():
-        members = home.lake.read("cluster_members", days[-1])
-        counts = {kind: members.filter(pl.col("type") == kind).height for kind in ("friction", "delight")}
-        return Group(
-            *(
-                f"{kind}: no pattern yet, {count} signal(s) taken in (at least 5 that resemble each other are needed)"
-                for kind, count in counts.items()
-            )
-        )
+        return Group(*(waiting or ["no pattern yet: no five signals of a type resemble each other"]))
     table = Table(title=f"Patterns as of {days[-1]}", title_justify="left")
     for heading, justify in (
         ("cluster", "left"),
@@ -76,7 +72,9 @@ def patterns(home: Home) -> Group:
         table.add_row(
             row["cluster_id"], row["type"], row["label"], str(row["size"]), str(row["session_count"]), row["action"]
         )
-    return Group(table)
+    lacking = proposals_waiting(home.lake.read("proposals_waiting", home.lake.keys("proposals_waiting")[-1:]))
+    unproposed = f"Patterns that no category explains and that wait for evidence: {'; '.join(lacking)}"
+    return Group(table, *waiting, *([unproposed] if lacking else []))
 
 
 def overview(home: Home, console: Console) -> None:

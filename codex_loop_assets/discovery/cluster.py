@@ -28,17 +28,16 @@ from codex_loop_assets.discovery import identity
 from codex_loop_assets.discovery.geometry import codes_of
 from codex_loop_assets.discovery.kinship import BRANCH, with_branches, with_partings
 from codex_loop_assets.discovery.profile import Sources, profile
-from codex_loop_assets.discovery.state import WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
+from codex_loop_assets.discovery.state import TYPES, WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
 from codex_loop_assets.discovery.vectors import Vectors
 from codex_loop_assets.discovery.view import VectorTable, View, look
+from codex_loop_assets.discovery.waiting import few_signals
 from codex_loop_assets.tables import TABLES
 
 if TYPE_CHECKING:
     import numpy as np
 
     from codex_loop_assets.discovery.label import Labeller
-
-TYPES = ("friction", "delight")
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,7 @@ def _step(
     members = members.filter(pl.col("type") == type_)
     present = members.filter(pl.col("via").ne_missing(WITHDRAWN))
     view = look(present, vectors, day, settings)
-    if present.height < settings["minimum_signals"]:
-        message = f"{type_}: need {settings['minimum_signals']} signals, have {present.height}"
+    if message := few_signals(type_, present.height, settings["minimum_signals"]):
         return _Step(members, [], view, message)
     if not (present["arrived"] == day).any():
         return _Step(members, [], view, None)

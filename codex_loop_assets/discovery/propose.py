@@ -63,7 +63,7 @@ def propose(
     widest = min(settings["proposals"]["minimum_repositories"], live["repository_count"].max() or 0)
     detector = detector or section("local_judge")["promoted"]
     wanted = {**settings["proposals"], "minimum_repositories": widest, "detector": detector}
-    maker = _Maker(rows, categories, requests or {}, drafter or TemplateDrafter(wanted), wanted, {})
+    maker = _Maker(rows, categories, requests or {}, drafter or TemplateDrafter(wanted), wanted, [])
     for (type_,), clusters in live.group_by("type", maintain_order=True):
         scene = _scene(state, type_, signals, vectors, settings["clusters"])
         for cluster in clusters.iter_rows(named=True):
@@ -71,7 +71,8 @@ def propose(
     for row in rows.values():
         if row["status"] == OPEN and row["cluster_id"] not in live["cluster_id"]:
             row |= {"status": SUPERSEDED, "decision_reason": "its cluster has merged or dissolved"}
-    return Proposed(TABLES["schema_proposals"].frame(list(rows.values())), maker.waiting)
+    waiting = [{"dt": state.day} | row for row in maker.waiting]
+    return Proposed(TABLES["schema_proposals"].frame(list(rows.values())), TABLES["proposals_waiting"].frame(waiting))
 
 
 def by_impact(proposals: pl.DataFrame) -> pl.DataFrame:
@@ -82,11 +83,11 @@ def by_impact(proposals: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Proposed:
-    """`frame`: rows of `schema_proposals`. `waiting`: cluster_id -> what is missing before a pattern that no category
-    explains is proposed."""
+    """`frame`: rows of `schema_proposals`. `waiting`: rows of `proposals_waiting`, the patterns that no category explains and
+    that lack something before they are proposed."""
 
     frame: pl.DataFrame
-    waiting: dict[str, str]
+    waiting: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class _Maker:
     requests: Mapping[str, str]
     drafter: Drafter
     settings: Mapping[str, Any]
-    waiting: dict[str, str]
+    waiting: list[dict]
 
     def consider(self, cluster: Mapping[str, Any], scene: _Scene) -> None:
         """Keep, supersede or open the cluster's proposal."""
@@ -147,13 +148,13 @@ class _Maker:
         if not open_row and (approved or own.height < rejected_at * settings["return_growth"]):
             return
         if not open_row and (missing := _missing(cluster, own, len(scene.spoken.own(seen)), settings)):
-            self.waiting[cluster["cluster_id"]] = missing
+            self.waiting.append({"cluster_id": cluster["cluster_id"], **missing})
             return
         evidence = gather(own, scene.view, scene.spoken, self.requests, settings)
         again = found_again(*_texts_of(evidence), settings["detector"])
         facts = self._facts(cluster, own, explanation, evidence, again)
         if not open_row and (missing := _unproven(facts, evidence, again, settings)):
-            self.waiting[cluster["cluster_id"]] = missing
+            self.waiting.append({"cluster_id": cluster["cluster_id"], **missing})
             return
         if open_row and _still_holds(open_row, own):
             open_row |= facts
@@ -200,7 +201,9 @@ class _Maker:
         }
 
 
-def _missing(cluster: Mapping[str, Any], own: pl.DataFrame, own_words: int, settings: Mapping[str, Any]) -> str | None:
+def _missing(
+    cluster: Mapping[str, Any], own: pl.DataFrame, own_words: int, settings: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """What a cluster lacks before it is worth a person's time; None when nothing. `own_words`: different texts in people's
     own words: a category is looked for in what people write, so it is learnt from what people wrote."""
     facts = {
@@ -214,7 +217,7 @@ def _missing(cluster: Mapping[str, Any], own: pl.DataFrame, own_words: int, sett
 
 def _unproven(
     facts: Mapping[str, Any], evidence: Evidence, again: FoundAgain, settings: Mapping[str, Any]
-) -> str | None:
+) -> dict[str, Any] | None:
     known = {"f1": evidence.backtest.f1, "found_again": again.found, "confidence": facts["confidence"]}
     return _short_of(known, settings)
 
@@ -224,10 +227,10 @@ def _texts_of(evidence: Evidence) -> tuple[list[str], list[str]]:
     return [item["text"] for item in evidence.positives], [item["text"] for item in evidence.hard_negatives]
 
 
-def _short_of(facts: Mapping[str, float], settings: Mapping[str, Any]) -> str | None:
-    """The first fact below its minimum, in words."""
-    below = ((name, settings[f"minimum_{name}"]) for name in facts if facts[name] < settings[f"minimum_{name}"])
-    return next((f"{name.replace('_', ' ')}: need {minimum}" for name, minimum in below), None)
+def _short_of(facts: Mapping[str, float], settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The first fact below its minimum: lacks, need, have."""
+    rows = ({"lacks": name, "need": settings[f"minimum_{name}"], "have": have} for name, have in facts.items())
+    return next((row for row in rows if row["have"] < row["need"]), None)
 
 
 def _still_holds(row: Mapping[str, Any], own: pl.DataFrame) -> bool:

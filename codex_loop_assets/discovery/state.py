@@ -18,6 +18,7 @@ from codex_loop_assets.tables import TABLES
 if TYPE_CHECKING:
     import numpy as np
 
+TYPES = ("friction", "delight")
 LIVE, MERGED, DISSOLVED = "live", "merged", "dissolved"
 WITHDRAWN = "withdrawn"
 

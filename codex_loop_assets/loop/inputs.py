@@ -36,6 +36,7 @@ class ReportInputs:
     types: Mapping[str, str] = field(default_factory=dict)
     ticket_texts: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping = field(default_factory=lambda: section("report"))
+    minimum_signals: int = field(default_factory=lambda: section("discovery")["clusters"]["minimum_signals"])
     alerts: Sequence[Alert] = ()
     local_categories: Mapping = field(default_factory=lambda: section("local_categories"))
     ledger: Mapping[str, float] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from codex_loop_assets.discovery.waiting import proposals_waiting, types_waiting
 from codex_loop_assets.loop import sections
 from codex_loop_assets.loop.inputs import ReportInputs
 from codex_loop_assets.loop.pages import environment
@@ -73,6 +74,8 @@ def day_values(inputs: ReportInputs, day: date) -> dict[str, Any]:
         "open_tickets": sum(ticket["status"] in sections.OPEN_TICKETS for ticket in tickets),
         "proposals": [proposal for proposal in proposals if proposal["status"] == "open"],
         "open_proposals": sum(proposal["status"] == "open" for proposal in proposals),
+        "types_waiting": types_waiting(inputs.state_on("cluster_members", day), inputs.minimum_signals),
+        "proposals_waiting": proposals_waiting(inputs.state_on("proposals_waiting", day)),
         "ledger": sections.coverage(spines),
         "judged": sections.judging(judged),
         "left_out": sections.left_out(judged),

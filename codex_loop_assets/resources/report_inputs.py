@@ -19,7 +19,7 @@ _OF_DAYS = ("spines", "sessions", "detections", "judge_coverage")
 # Signals of every day: a cluster's page shows its most telling members, whichever day they are from.
 _WHOLE = (
     "signals",
-    "clusters", "cluster_members", "cluster_events", "schema_proposals", "daily_report", "cluster_registry", "harbor_datasets", "task_validations", "eval_runs", "regressions", "tickets", "scorecard", "reliability", "trends",
+    "clusters", "cluster_members", "cluster_events", "schema_proposals", "proposals_waiting", "daily_report", "cluster_registry", "harbor_datasets", "task_validations", "eval_runs", "regressions", "tickets", "scorecard", "reliability", "trends",
 )  # fmt: skip
 
 
@@ -54,6 +54,7 @@ def report_inputs(home: Home, days: list[str] | None = None, alerts: Sequence[Al
         types={name: category.type for name, category in schema.categories.items()},
         ticket_texts=texts,
         settings=home.section("report"),
+        minimum_signals=home.section("discovery")["clusters"]["minimum_signals"],
         alerts=alerts,
         local_categories=home.section("local_categories"),
         ledger=open_governor(home).by_purpose(),

@@ -77,18 +77,12 @@ def test_an_open_proposal_keeps_its_id_while_its_cluster_grows():
     assert (grown["sample_count_later"] > grown["sample_count"]).all()
 
 
-@pytest.mark.parametrize(
-    ("minimum", "words"),
-    [
-        ("samples", "samples: need 99"),
-        ("own_words", "own words: need 99"),
-        ("found_again", "found again: need 99"),
-        ("confidence", "confidence: need 99"),
-    ],
-)
-def test_a_pattern_with_too_little_evidence_waits_and_says_for_what(minimum, words):
-    made_of_it = proposed(5, settings={f"minimum_{minimum}": 99})
-    assert made_of_it.frame.is_empty() and words in made_of_it.waiting.values()
+@pytest.mark.parametrize("lacks", ["samples", "sessions", "own_words", "f1", "found_again", "confidence"])
+def test_a_pattern_with_too_little_evidence_waits_and_says_what_it_needs_and_has(lacks):
+    made_of_it = proposed(5, settings={f"minimum_{lacks}": 99})
+    rows = made_of_it.waiting.filter(pl.col("lacks") == lacks)
+    assert made_of_it.frame.is_empty() and rows.height == 2
+    assert set(rows["need"]) == {99.0} and rows["have"].is_between(0, 98).all()
 
 
 def test_an_open_proposal_stays_open_when_more_evidence_is_asked_for_later():
