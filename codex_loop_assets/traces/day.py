@@ -57,7 +57,7 @@ def build_day(
     batches = EventBatches(settings)
     with _no_search_for_cycles():
         readings = [read_source(ref, origin, batches, settings) for origin, ref in enumerate(changed)]
-    frame = batches.frame()
+        frame = batches.frame()
     outcomes = sorted(decide(readings, frame, settings), key=lambda outcome: outcome.reading.origin)
     frame = _kept_events(frame, outcomes)
     rows = [_ledger_row(outcome, *counts) for outcome, counts in zip(outcomes, _counts(frame, outcomes), strict=True)]

@@ -10,11 +10,8 @@ import re
 
 from codex_loop_assets.traces.row import Content, words
 
-ROLLOUT_HEAD = re.compile(
-    rb'\{"timestamp": ?"([^"\\\x80-\xff]*)", ?("ordinal": ?\d+, ?)?"type": ?"([a-z_]+)", ?'
-    rb'"payload": ?\{(?:"type": ?"([a-z_]+)")?'
-)
-"""Groups: timestamp, ordinal or None, type, the payload's type where that is its first key."""
+ROLLOUT_HEAD = re.compile(rb'\{"timestamp":"([0-9T:.Z+-]*)",("ordinal":\d+,)?"type":"')
+"""Groups: timestamp, ordinal or None."""
 
 SPINE_HEAD = re.compile(
     rb'\{"schema_version": ?"codex_trace_spine_v1", ?"thread_id": ?"([^"\\]*)", ?"seq": ?(\d{1,15}), ?'
@@ -47,9 +44,10 @@ SNAPSHOT = re.compile(
 """A ghost_snapshot from its tag on: ids of the commit and of its parent."""
 
 USAGE = re.compile(
-    rb'(?:"type":"token_count","info":\{)?"total_token_usage": ?(\{[^{}\x80-\xff]*\}), ?'
-    rb'"last_token_usage": ?\{[^{}]*"total_tokens": ?(\d{1,18})[^{}]*\}, ?"model_context_window": ?(?:(\d{1,18})|null)'
+    rb'"total_token_usage": ?(\{[^}]*\}), ?'
+    rb'"last_token_usage": ?\{[^}]*"total_tokens": ?(\d{1,18})[^}]*\}, ?"model_context_window": ?(?:(\d{1,18})|null)'
 )
+"""Groups: totals, tokens in the context, the window's size or None; of two plain objects only where `is_plain`."""
 
 _TOKENS = b'{"context_tokens":%b,"context_window":%b}'
 _TOKEN_COUNT = words("token_count", None, None)[:-2]
@@ -70,6 +68,13 @@ def is_silent_reasoning(data: bytes, start: int) -> bool:
     that is kept, so it need not be decoded. Only base64 counts: a line with anything else may be no JSON at all."""
     opening = _SILENT_REASONING.match(data, start)
     return opening is not None and data[opening.end() :].translate(None, _BASE64) in (b'"}}\n', b'"}}')
+
+
+def is_plain(usage: re.Match) -> bool:
+    """Whether a match of USAGE is two objects without others inside, in ASCII. Asked afterwards, because a pattern that
+    says so looks at each character by itself and takes twice the time."""
+    text = usage[0]
+    return text.count(b"{") == 2 and text.isascii()
 
 
 def snapshot(commit: re.Match) -> Content:

@@ -7,7 +7,7 @@ Each function takes the item and the settings and returns content; `HANDLERS` fi
 from __future__ import annotations
 
 from codex_loop_assets.traces import commands
-from codex_loop_assets.traces.row import Content, content, present, words
+from codex_loop_assets.traces.row import Content, call, content, present, result, words
 from codex_loop_assets.traces.scaffolding import part_texts, user_words
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.tool_output import cut_output, image_count, output_facts, user_shell_facts
@@ -56,54 +56,43 @@ def function_call(item: dict, settings: ReadSettings) -> Content:
     namespace = item.get("namespace")
     full_name = f"{namespace}.{name}" if type(namespace) is str and namespace else name
     if name in commands.SHELL_TOOLS:
-        args = commands.arguments(raw)
-        return content(
-            "function_call",
-            call_id=call_id,
-            name=full_name,
-            text=text,
-            command=commands.command_of(args),
-            cwd=commands.directory_of(args),
-            detail=present(
-                justification=cut(string(args.get("justification")), 500),
-                escalated=args.get("sandbox_permissions") or args.get("with_escalated_permissions"),
-            ),
-        )
+        args, detail = commands.arguments(raw), None
+        justification = args.get("justification")
+        escalated = args.get("sandbox_permissions") or args.get("with_escalated_permissions")
+        if justification is not None or escalated is not None:
+            detail = present(justification=cut(string(justification), 500), escalated=escalated)
+        command, cwd = commands.command_of(args), commands.directory_of(args)
+        return call("function_call", call_id, full_name, text, command, cwd, detail=detail)
     if name == "apply_patch":
         patch = commands.patch_text(commands.arguments(raw), raw)
-        return content("function_call", call_id=call_id, name=full_name, text=text, paths=commands.patch_files(patch))
+        return call("function_call", call_id, full_name, text, paths=commands.patch_files(patch))
     if name == "write_stdin":
         args = commands.arguments(raw)
         detail = present(session_id=string(args.get("session_id")), chars=cut(string(args.get("chars")), 500))
-        return content("function_call", call_id=call_id, name=full_name, text=text, detail=detail)
-    return content("function_call", call_id=call_id, name=full_name, text=text)
+        return call("function_call", call_id, full_name, text, detail=detail)
+    return call("function_call", call_id, full_name, text)
 
 
 def function_call_output(item: dict, settings: ReadSettings) -> Content:
     """The result as the model saw it, with what its text reveals (`detail.state`, `detail.session_id`)."""
-    facts = output_facts(item.get("output"))
-    detail = None
-    if facts.state is not None:
-        detail = present(state=facts.state, session_id=facts.session_id)
-    return content(
-        "function_call_output",
-        call_id=string(item.get("call_id")),
-        text=cut_output(facts.text, settings),
-        exit_code=facts.exit_code,
-        duration_ms=facts.duration_ms,
-        detail=detail,
-    )
+    return _output("function_call_output", item, settings)
+
+
+def _output(kind: str, item: dict, settings: ReadSettings) -> Content:
+    text, exit_code, duration_ms, state, session_id = output_facts(item.get("output"))
+    detail = None if state is None else present(state=state, session_id=session_id)
+    return result(kind, string(item.get("call_id")), cut_output(text, settings), exit_code, duration_ms, detail)
 
 
 def custom_tool_call(item: dict, settings: ReadSettings) -> Content:
     name, raw = string(item.get("name")), string(item.get("input"))
     paths = commands.patch_files(raw) if name == "apply_patch" else None
     text = cut(raw, settings.diff_limit if name == "apply_patch" else settings.text_limit)
-    return content("custom_tool_call", call_id=string(item.get("call_id")), name=name, text=text, paths=paths)
+    return call("custom_tool_call", string(item.get("call_id")), name, text, paths=paths)
 
 
 def custom_tool_call_output(item: dict, settings: ReadSettings) -> Content:
-    return ("custom_tool_call_output", *function_call_output(item, settings)[1:])
+    return _output("custom_tool_call_output", item, settings)
 
 
 def local_shell_call(item: dict, settings: ReadSettings) -> Content:

@@ -124,8 +124,8 @@ class RolloutReader:
             return False
         if self._raw_totals and data.startswith(self._raw_totals, place):
             return self._pass_over("token_count_unchanged")
-        usage = quick.USAGE.match(data, place)
-        if usage is None:
+        usage = quick.USAGE.match(data, place + len(_INFO)) if data.startswith(_INFO, place) else None
+        if usage is None or not quick.is_plain(usage):
             return False
         self._raw_totals = data[place : usage.end(1)]
         return self._quick_store(data, number, offset, quick.token_count(usage))
@@ -307,6 +307,7 @@ class RolloutReader:
 
 
 _DIRECTORY = b'"cwd":'
+_INFO = b'"type":"token_count","info":{'
 _CONTEXT, _EVENT, _ITEM = (
     f'"type":"{kind}","payload":{{'.encode() for kind in ("turn_context", "event_msg", "response_item")
 )

@@ -52,6 +52,36 @@ def words(kind: str, role: str | None, text: str | None, detail: dict | None = N
     return (kind, None, None, role, None, text, *_NONE, detail)
 
 
+def call(
+    kind: str,
+    call_id: str | None,
+    name: str | None,
+    text: str | None,
+    command: str | None = None,
+    cwd: str | None = None,
+    paths: list[str] | None = None,
+    detail: dict | None = None,
+) -> Content:
+    """Content of what the model asked a tool for."""
+    return (
+        kind, None, call_id, None, name, text, command, cwd, None, None, None, None, paths or None, None, detail or None,
+    )  # fmt: skip
+
+
+def result(
+    kind: str,
+    call_id: str | None,
+    text: str | None,
+    exit_code: int | None,
+    duration_ms: int | None,
+    detail: dict | None,
+) -> Content:
+    """Content of what a tool answered."""
+    return (
+        kind, None, call_id, None, None, text, None, None, exit_code, duration_ms, None, None, None, None, detail,
+    )  # fmt: skip
+
+
 def present(**values: Any) -> dict:
     """The values that are there: no null, no empty container."""
-    return {key: value for key, value in values.items() if value is not None and value != [] and value != {}}
+    return {key: value for key, value in values.items() if value or (value is not None and value != [] and value != {})}

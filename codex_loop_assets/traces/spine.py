@@ -150,7 +150,7 @@ class SpineReader:
 
     def _quick_tokens(self, data: bytes, head: re.Match, offset: int, size: int) -> bool:
         usage = quick.USAGE.search(data, head.end())
-        if usage is None:
+        if usage is None or not quick.is_plain(usage):
             return False
         if usage[1] == self._raw_totals:
             return self._pass_over("token_count_unchanged", head)

@@ -20,14 +20,33 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def parse_timestamps(texts: pl.Series) -> pl.Series:
     """A column of ISO texts as UTC times; what cannot be read is null."""
-    parsed = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).dt.replace_time_zone("UTC")
-    odd = texts.is_not_null() & parsed.is_null()
-    if odd.any():
-        second = pl.Series(
-            texts.name, [parse_timestamp(t) if o else None for t, o in zip(texts, odd, strict=True)], dtype=TIMESTAMP
-        )
-        parsed = parsed.fill_null(second) if parsed.null_count() else parsed
-    return parsed.cast(TIMESTAMP).alias(texts.name)
+    parsed = _in_milliseconds(texts)
+    for read in (_in_any_fraction, _one_by_one):
+        odd = texts.is_not_null() & parsed.is_null()
+        if odd.any():
+            parsed = parsed.scatter(odd.arg_true(), read(texts.filter(odd)))
+    return parsed
+
+
+def _in_milliseconds(texts: pl.Series) -> pl.Series:
+    """Codex's own form. Polars reads whole seconds four times as fast as a fraction, so that is cut off and added."""
+    text = pl.col(texts.name)
+    whole = text.str.head(19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False, cache=False)
+    digits = text.str.slice(20, 3)
+    moment = whole + pl.duration(milliseconds=digits.cast(pl.UInt16, strict=False))
+    usual = (text.str.len_bytes() == 24) & text.str.ends_with("Z") & (text.str.slice(19, 1) == ".")
+    usual &= ~digits.str.starts_with("+")
+    return (
+        texts.to_frame().select(pl.when(usual).then(moment.dt.replace_time_zone("UTC")).alias(texts.name)).to_series()
+    )
+
+
+def _in_any_fraction(texts: pl.Series) -> pl.Series:
+    return texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).dt.replace_time_zone("UTC")
+
+
+def _one_by_one(texts: pl.Series) -> pl.Series:
+    return pl.Series(texts.name, [parse_timestamp(text) for text in texts], dtype=TIMESTAMP)
 
 
 def parse_timestamp(value: Any) -> datetime | None:

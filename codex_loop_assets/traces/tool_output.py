@@ -42,7 +42,7 @@ _USER_SHELL = re.compile(
     r"Duration: ([\d.]+) seconds\s*\nOutput:\n?(.*?)\s*</result>",
     re.DOTALL,
 )
-_TOTAL_LINES = re.compile(r"\ATotal output lines: \d+\n\n")
+_TOTAL_LINES = re.compile(r"Total output lines: \d+\n\n")
 _REFUSALS = ("exec command rejected by user", "patch rejected by user")
 _POLICY = ("rejected by user approval settings", "reject command", "approval policy")
 
@@ -60,7 +60,7 @@ def output_text(output: Any) -> str:
 
 def output_facts(output: Any) -> OutputFacts:
     """Facts of one tool output. Never raises."""
-    text = output_text(output)
+    text = output if type(output) is str else output_text(output)
     first = text[:1]
     if first == "{":
         return _json_facts(text)
@@ -80,7 +80,7 @@ def user_shell_facts(text: str) -> tuple[str, OutputFacts] | None:
 
 def _json_facts(text: str) -> OutputFacts:
     # Only the writer's own object counts; a command may print JSON that happens to have an "output" key.
-    if '"metadata"' not in text or '"output"' not in text[:40]:
+    if '"output"' not in text[:40]:
         return OutputFacts(text)
     try:
         value = mapping(orjson.loads(text))
@@ -89,7 +89,9 @@ def _json_facts(text: str) -> OutputFacts:
     metadata = mapping(value.get("metadata"))
     if "exit_code" not in metadata:
         return OutputFacts(text)
-    inner = _TOTAL_LINES.sub("", string(value.get("output")) or "", count=1)
+    inner = string(value.get("output")) or ""
+    if head := _TOTAL_LINES.match(inner):
+        inner = inner[head.end() :]
     seconds = metadata.get("duration_seconds")
     duration = int(seconds * 1000) if type(seconds) in (int, float) and 0 <= seconds < 1e9 else None
     code = integer(metadata["exit_code"], INT32_MAX)
