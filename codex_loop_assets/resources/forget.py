@@ -30,6 +30,7 @@ from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.resources.instances import open_instance
 from codex_loop_assets.resources.judges import model_judge
 from codex_loop_assets.resources.report_inputs import report_inputs
+from codex_loop_assets.resources.run_retention import remove_run
 from codex_loop_assets.resources.vectors import CENTROIDS, VectorStore
 from codex_loop_assets.tables import TABLES
 
@@ -143,11 +144,7 @@ def _drop_runs(home: Home, partitions: set[str]) -> int:
             if run.is_finished and (not run.is_success or _touches(run.tags, partitions))
         ]
         for run in doomed:
-            instance.delete_run(run.run_id)
-            instance.compute_log_manager.delete_logs(prefix=[run.run_id])
-            shutil.rmtree(home.dagster_home / "storage" / run.run_id, ignore_errors=True)
-            for file in (home.dagster_home / "history" / "runs").glob(f"{run.run_id}.db*"):
-                file.unlink(missing_ok=True)
+            remove_run(home, instance, run.run_id)
     for database in (home.dagster_home / "history").rglob("*.db"):
         _rewrite(database)
     return len(doomed)
