@@ -52,6 +52,7 @@ class OpenEventLog(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None):
         self._engines: dict[str, Engine] = {}
+        self._tables: set[str] = set()
         self._batch: tuple[ExitStack, dict[str, Connection]] | None = None
         super().__init__(base_dir, inst_data)
         # A batch holds the lock while each of its events takes it.
@@ -68,6 +69,12 @@ class OpenEventLog(SqliteEventLogStorage):
             if shard not in connections:
                 connections[shard] = transactions.enter_context(self._engine(shard).begin())
             yield connections[shard]
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has a table. Asked for each event; one that is there is never dropped."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store the events in one transaction of each file: all or none of them."""

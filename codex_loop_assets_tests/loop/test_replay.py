@@ -151,33 +151,26 @@ def test_a_planted_non_fix_is_not_verified(lived):
     assert verdict.outcome == "keep" and verdict.production.after.affected > 0
 
 
-def test_a_planted_recurrence_reopens_its_ticket(lived):
-    # The truth stands in for clustering here: before the recurrence, the theme's few moments share a cluster with others.
+def test_a_planted_recurrence_reopens_its_ticket(lived, problem_of):
     theme, fixed_on = intervention("fix", recurs=True)
     [row] = [row for row in replay.truth()["interventions"] if row["theme"] == theme]
-    threads = [
-        member["thread_id"]
-        for planted in replay.truth()["themes"]
-        if planted["name"] == theme
-        for member in planted["members"]
-    ]
-    moments = lived.detected.signals.filter(pl.col("thread_id").is_in(threads) & (pl.col("type") == "friction"))
-    seen, ticket = tuple(sorted(moments.select("dt", "thread_id").rows())), life.ticket_id(theme)
-
-    def on(day, log):
-        known = tuple(moment for moment in seen if moment[0] <= day)
-        return life.advance(life.fold(log).get(ticket), theme, life.Observation(theme, day, known), "", SETTINGS)
-
     proven_on, back = fixed_on + timedelta(days=2), date.fromisoformat(row["recurs_from"])
-    log = on(fixed_on, [])
-    log += [life.Event(ticket, theme, proven_on, "verified", "ada", "its dataset", {})]
+    cluster_id = cluster_about(lived, theme)
+    assert share_of_main_problem(lived.threads_of(cluster_id), problem_of) == (theme, 1.0)
+    states = {state.day: state for state in lived.states}
+    # A person opens it: so early the pattern is too small for the rule.
+    log = [*tickets.decide(cluster_id, lived.frames(states[fixed_on]), [], fixed_on, force=True).events]
+    [ticket] = life.fold(log).values()
+    log += [life.Event(ticket.ticket_id, ticket.fingerprint, proven_on, "verified", "ada", "its dataset", {})]
     statuses = {}
-    for day in lived.detected.days:
+    for day, state in states.items():
         if day > proven_on:
-            log += on(day, log)
-            statuses[day] = life.fold(log)[ticket].status
+            log += tickets.decide(cluster_id, lived.frames(state), log, day).events
+            statuses[day] = life.fold(log)[ticket.ticket_id].status
     assert {status for day, status in statuses.items() if day < back} == {"verified"}
-    assert statuses[max(statuses)] == "regressed" and len(life.fold(log)) == 1
+    assert statuses[max(statuses)] == "regressed"
+    # The same ticket, and the one that the rule opens where nobody did.
+    assert set(life.fold(log)) == {ticket.ticket_id} and ticket.ticket_id in lived.open()
 
 
 def test_a_ticket_closed_by_mistake_reopens_under_its_own_id(lived):
