@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -81,15 +82,14 @@ def _edits(call: dict[str, Any]) -> Iterator[FileEdit]:
 
 def _edits_of_patch_text(call: dict[str, Any], text: str) -> Iterator[FileEdit]:
     """Edits read from the patch that the model wrote, where the record holds no changes."""
-    path, lines = "", []
-    for line in [*text.splitlines(), "*** Update File: end"]:
-        header = _FILE_HEADER.match(line) if line.startswith("*** ") else None
-        if header is None:
-            lines.append(line)
-            continue
-        if path:
-            yield FileEdit(call, path, _side(lines, "-"), _side(lines, "+"))
-        path, lines = header[2].strip(), []
+    lines = text.splitlines()
+    # Line by line only where a header can be: patches are a good part of a day's text.
+    starred = [index for index, line in enumerate(lines) if line.startswith("*** ")]
+    headers = [(index, found) for index in starred if (found := _FILE_HEADER.match(lines[index]))]
+    for (index, header), (end, _) in pairwise([*headers, (len(lines), None)]):
+        if path := header[2].strip():
+            part = lines[index + 1 : end]
+            yield FileEdit(call, path, _side(part, "-"), _side(part, "+"))
 
 
 def _patch_text(arguments: str) -> str:

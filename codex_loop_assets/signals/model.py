@@ -60,6 +60,11 @@ class Evidence:
     quote: str | None = None
     run: int | None = None
 
+    def redacted(self, redact: Callable[[str, str], str], thread_id: str) -> Evidence:
+        """The same record with its quotation redacted and on one line."""
+        quote = one_line(redact(self.quote[:QUOTE_LOOK_AT], thread_id), QUOTE_LIMIT) if self.quote else None
+        return Evidence(self.seq, self.call_id, quote, self.run)
+
     def as_dict(self) -> dict[str, object]:
         pairs = {"seq": self.seq, "run": self.run, "call_id": self.call_id, "quote": self.quote}
         return {name: value for name, value in pairs.items() if value is not None}
@@ -86,15 +91,7 @@ class Moment:
         return replace(
             self,
             description=one_line(redact(self.description, self.thread_id), DESCRIPTION_LIMIT),
-            evidence=tuple(
-                replace(
-                    item,
-                    quote=one_line(redact(item.quote[:QUOTE_LOOK_AT], self.thread_id), QUOTE_LIMIT)
-                    if item.quote
-                    else None,
-                )
-                for item in self.evidence
-            ),
+            evidence=tuple(item.redacted(redact, self.thread_id) for item in self.evidence),
         )
 
 
@@ -143,7 +140,7 @@ def evidence_json(evidence: Iterable[Evidence], run: int) -> str:
 
     `run` is written only where it is not that of the row.
     """
-    placed = [replace(item, run=None if item.run == run else item.run) for item in evidence]
+    placed = [replace(item, run=None) if item.run == run else item for item in evidence]
     unique = {(item.run or 0, item.seq, item.call_id or ""): item for item in placed}
     return json.dumps([unique[place].as_dict() for place in sorted(unique)], ensure_ascii=False)
 
