@@ -457,6 +457,7 @@ CLUSTERS = Table(
         _required("status", pl.String, "live, merged, dissolved."),
         _required("parent_ids", STRINGS, "Clusters it was split from or merged out of."),
         Column("merged_into", pl.String, "Heir of a merged cluster."),
+        Column("ended", pl.Date, "Day on which it merged or dissolved."),
         _required("born", pl.Date, "Day of birth."),
         _required("last_arrival", pl.Date, "Newest day on which a member arrived."),
         _required("session_count", pl.Int32, "Distinct sessions."),

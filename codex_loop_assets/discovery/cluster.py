@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -28,7 +28,15 @@ from codex_loop_assets.discovery import identity
 from codex_loop_assets.discovery.geometry import codes_of
 from codex_loop_assets.discovery.kinship import BRANCH, with_branches, with_partings
 from codex_loop_assets.discovery.profile import Sources, profile
-from codex_loop_assets.discovery.state import TYPES, WITHDRAWN, ClusterState, arrivals, empty_state, unreplayable
+from codex_loop_assets.discovery.state import (
+    MERGED,
+    TYPES,
+    WITHDRAWN,
+    ClusterState,
+    arrivals,
+    empty_state,
+    unreplayable,
+)
 from codex_loop_assets.discovery.vectors import Vectors
 from codex_loop_assets.discovery.view import VectorTable, View, look
 from codex_loop_assets.discovery.waiting import few_signals
@@ -194,7 +202,8 @@ def _placed(
     codes = codes_of(members["cluster_id"])[0]
     fitted = fit_points(members["signal_id"], matrix, codes, view.arrived, day, settings)
     if commits:
-        outcome = identity.commit(ids, type_, clusters, fitted, settings, known)
+        whole = _just_merged(previous, day, settings["merge_holds_days"])
+        outcome = identity.commit(ids, type_, clusters, fitted, settings, known, whole)
     else:
         size = minimum_size(min(len(ids), settings["fit_cap"]), settings)
         outcome = identity.join(ids, type_, clusters, fitted, size, known)
@@ -202,6 +211,13 @@ def _placed(
     events = with_partings(events, outcome, members, previous, day, settings["parting_days"])
     _join_by_radius(outcome, matrix, fitted, settings)
     return outcome, events
+
+
+def _just_merged(previous: pl.DataFrame, day: date, days: int) -> frozenset[str]:
+    """Clusters that others have merged into within the last `days`. Where two troubles have become one the fit wavers:
+    taken apart and joined again from week to week, they would have no history."""
+    merged = previous.filter(pl.col("status") == MERGED, pl.col("ended") > day - timedelta(days=days))
+    return frozenset(merged["merged_into"].drop_nulls())
 
 
 def is_commit_day(day: date, members: pl.DataFrame, settings: Mapping[str, Any]) -> bool:

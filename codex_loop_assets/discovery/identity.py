@@ -84,22 +84,24 @@ def commit(
     fitted: np.ndarray,
     settings: Mapping[str, Any],
     known: Collection[str] = (),
+    whole: Collection[str] = (),
 ) -> Outcome:
     """A commit day: the fit decides. Groups take over the cluster they match, the others are births or splits; clusters
     without a group merge into the one that holds most of their points, or dissolve when they are scattered.
 
-    A point that the fit calls noise keeps its cluster. A cluster of which the fit saw too little is left alone.
+    A point that the fit calls noise keeps its cluster. A cluster of which the fit saw too little is left alone. `whole`:
+    clusters that are not taken apart today, because they have just merged.
     """
     groups = _movable(clusters, fitted, settings["minimum_cluster_size"])
     old_sizes = _counts(clusters[point] for points in groups for point in points)
     shared = [_counts(clusters[point] for point in points) for points in groups]
     matched = _match(groups, shared, old_sizes, settings)
     outcome = Outcome(list(clusters))
-    names = _name_groups(outcome, ids, type_, groups, shared, matched, known)
+    names = _name_groups(outcome, ids, type_, groups, shared, matched, known, whole)
     for index, points in enumerate(groups):
         for point in points:
-            outcome.move(point, names[index], "fit" if index in matched else "birth")
-    gone = sorted(old_sizes.keys() - set(matched.values()))
+            outcome.move(point, names[index], "fit" if names[index] in old_sizes else "birth")
+    gone = sorted(old_sizes.keys() - set(names))
     held = _members(clusters, set(gone))
     for cluster in gone:
         _retire(outcome, cluster, held[cluster], names, [counts.get(cluster, 0) for counts in shared], settings)
@@ -142,8 +144,9 @@ def _match(groups, shared, old_sizes, settings) -> dict[int, str]:
     return matched
 
 
-def _name_groups(outcome, ids, type_, groups, shared, matched, known) -> list[str]:
-    """The id of every group; births and splits are recorded. A group that is nobody's match founds a cluster."""
+def _name_groups(outcome, ids, type_, groups, shared, matched, known, whole) -> list[str]:
+    """The id of every group; births and splits are recorded. A group that is nobody's match founds a cluster, unless it is
+    a part of one that stays whole."""
     old_sizes = _counts(cluster for counts in shared for cluster in counts for _ in range(counts[cluster]))
     names = []
     for index, points in enumerate(groups):
@@ -153,6 +156,9 @@ def _name_groups(outcome, ids, type_, groups, shared, matched, known) -> list[st
         counts = shared[index]
         parent = max(counts, key=lambda key: (counts[key], key), default=None)
         split = parent is not None and counts[parent] * 2 > len(points)
+        if split and parent in whole:
+            names.append(parent)
+            continue
         names.append(founding_id(type_, [ids[point] for point in points], known))
         overlap = counts[parent] / old_sizes[parent] if split else 0.0
         outcome.events.append(

@@ -150,7 +150,7 @@ def _counted(facts: pl.DataFrame, day: date, settings: Mapping[str, Any]) -> dic
         totals = {facet: counted[row["type"]] for facet, counted in facet_counts.items()}
         told = json.dumps(facets(own, totals, settings), ensure_ascii=False)
         derived = {"severity": round(row["severity"], 6), "trend": json.dumps(trends[key]), "facets": told}
-        rows[key] = row | {"status": LIVE, "merged_into": None, "top_category": top[key]} | derived
+        rows[key] = row | {"status": LIVE, "merged_into": None, "ended": None, "top_category": top[key]} | derived
     return rows
 
 
@@ -266,4 +266,11 @@ def _retired(row: dict, day: date, events: Sequence[Event]) -> dict:
     heir = (end.other_id or None) if end else None
     reason = f"{end.kind} on {day}" if end else "all its signals have been withdrawn"
     status = MERGED if heir else DISSOLVED
-    return row | {"dt": day, "status": status, "merged_into": heir, "action": MONITOR, "action_reason": reason}
+    return row | {
+        "dt": day,
+        "status": status,
+        "merged_into": heir,
+        "ended": day,
+        "action": MONITOR,
+        "action_reason": reason,
+    }

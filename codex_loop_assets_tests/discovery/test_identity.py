@@ -35,6 +35,12 @@ def test_a_cluster_in_two_groups_splits_and_the_greater_part_keeps_the_id():
     assert [(event.kind, event.cluster_id, event.other_id) for event in outcome.events] == [("split", child, "a")]
 
 
+def test_a_cluster_that_has_just_merged_is_not_taken_apart_and_takes_in_what_is_new():
+    clusters, fitted = ["a"] * 14 + [None], np.array([0] * 8 + [1] * 7)
+    outcome = commit(ids(15), "friction", clusters, fitted, SETTINGS, whole={"a"})
+    assert outcome.clusters == ["a"] * 15 and outcome.events == []
+
+
 def test_a_point_that_became_noise_keeps_its_cluster():
     outcome = commit(ids(8), "friction", ["a"] * 8, np.array([0] * 6 + [-1] * 2), SETTINGS)
     assert outcome.clusters == ["a"] * 8
@@ -71,6 +77,13 @@ def test_an_id_depends_on_its_founders_alone():
 
 
 GROUPING = st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), st.integers(-2, 4)), min_size=1, max_size=60)
+
+
+@given(GROUPING)
+def test_what_stays_whole_is_split_by_no_fit(points):
+    clusters, fitted = [cluster for cluster, _ in points], np.array([group for _, group in points])
+    outcome = commit(ids(len(points)), "friction", clusters, fitted, SETTINGS, whole={"a", "b", "c"})
+    assert "split" not in {event.kind for event in outcome.events}
 
 
 @given(GROUPING)

@@ -63,6 +63,17 @@ def test_the_planted_merge_is_recorded_and_the_one_that_ended_leads_to_the_heir(
     assert set(ended) <= set(walked()[-1].clusters.filter(pl.col("cluster_id") == heir)["parent_ids"][0])
 
 
+def test_what_the_planted_merge_joined_is_not_taken_apart_again():
+    """The week after it, one fit saw three groups in what another had just made one: the theme had no history."""
+    merged = pl.concat([state.events for state in walked()]).filter(
+        pl.col("kind") == "merge", pl.col("other_id") == home_of("leftover-server")
+    )
+    parted = pl.concat([state.events for state in walked()]).filter(
+        pl.col("kind") == "split", pl.col("other_id") == home_of("leftover-server"), pl.col("dt") > merged["dt"].max()
+    )
+    assert merged.height and parted.is_empty()
+
+
 def test_a_split_and_a_merge_are_recorded_once():
     for kind in ("split", "merge"):
         made = pl.concat([state.events for state in walked()]).filter(pl.col("kind") == kind)
