@@ -542,6 +542,7 @@ SCHEMA_PROPOSALS = Table(
         _required("session_count", pl.Int32, "Distinct sessions."),
         _required("confidence", pl.Float64, "0 to 1."),
         _required("confidence_reasons", STRINGS, "Why."),
+        Column("drafted_by", pl.String, "What worded it: local or a model name."),
         _required("status", pl.String, "open, approved, rejected, superseded."),
         Column("decided_by", pl.String, "Who decided."),
         Column("decision_reason", pl.String, "Why."),
@@ -560,7 +561,7 @@ PROPOSALS_WAITING = Table(
             "lacks",
             pl.String,
             "samples, sessions, repositories, own_words (different texts in people's words), f1 (of a detector learnt from it,"
-            " on history), found_again (examples that the others find) or confidence.",
+            " on history), found_again (examples that the others find), confidence, or words (that tell it apart).",
         ),
         _required("need", pl.Float64, "How much is needed."),
         _required("have", pl.Float64, "How much there is."),

@@ -1,5 +1,6 @@
 """clusters, cluster_members, cluster_events: patterns that keep their identity from day to day."""
 
+from dataclasses import replace
 from datetime import date
 
 import dagster as dg
@@ -76,6 +77,9 @@ def advanced(home: Home, day: str, space: str) -> ClusterState:
         sessions=lake.read("sessions"),
         labeller=ModelLabeller(asker, settings["labels"]) if asker else None,
     )
+    if asker:
+        unnamed = (f"{count} questions without an answer: {why}" for why, count in asker.unanswered().items())
+        state = replace(state, messages=(*state.messages, *unnamed))
     labels = dict(state.clusters.select("cluster_id", "label").iter_rows())
     vectors.replace_vectors(CENTROIDS, state.day, space, state.centroids, labels)
     return state

@@ -73,6 +73,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             frame,
             open_proposals=open_ones.height,
             open=dg.MetadataValue.md(listed or "none"),
+            unanswered_questions=asker.unanswered() if asker else {},
         )
         lacking = dict(proposed.waiting["lacks"].value_counts().sort("lacks").iter_rows())
         store(context, codex, "proposals_waiting", day, proposed.waiting, lacking=lacking)

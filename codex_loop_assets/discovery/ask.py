@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -42,7 +43,9 @@ class Asker:
         self.name: str = settings["name"]
         self.calls = 0
         self.tokens = 0
+        # Why questions got no answer, without words of any text: Dagster keeps these.
         self.failures: list[str] = []
+        self._told = 0
         self._settings = settings
         self._answers = answers
         self._purse = purse
@@ -71,6 +74,12 @@ class Asker:
             part.write_text(answer.model_dump_json(), "utf-8")
             part.replace(path)
         return answer
+
+    def unanswered(self) -> dict[str, int]:
+        """Why how many questions got no answer since this was asked last; whoever asked went on with local words."""
+        counts = dict(sorted(Counter(self.failures[self._told :]).items()))
+        self._told = len(self.failures)
+        return counts
 
     def _bought(self, prompt: str, instructions: str, question: str, form: type[Form]) -> Form | None:
         """The answer, paid for from the purse; None (and a failure noted) where it is not to be had."""
@@ -111,7 +120,7 @@ class Asker:
                 **({"reasoning": {"effort": effort}} if effort else {}),
             )
         except (OpenAIError, ValidationError) as error:
-            self.failures.append(f"{prompt}: {type(error).__name__}: {error}")
+            self.failures.append(f"{prompt}: {_kind(error)}")
             if self._purse is not None and reserved is not None:
                 if isinstance(error, APIStatusError):
                     self._purse.give_back(reserved)
@@ -125,6 +134,11 @@ class Asker:
         if response.output_parsed is None:
             self.failures.append(f"{prompt}: no answer in the form asked for")
         return response.output_parsed
+
+
+def _kind(error: Exception) -> str:
+    status = getattr(error, "status_code", None)
+    return type(error).__name__ + (f" {status}" if status else "")
 
 
 def _tokens(usage: ResponseUsage) -> Tokens:

@@ -11,7 +11,15 @@ from typing import Any, Protocol
 
 from codex_loop_assets.discovery.explained import NOVEL
 
-WORDS = ("name", "definition", "inclusion_criteria", "exclusion_criteria", "severity_rule", "recommended_action")
+WORDS = (
+    "name",
+    "definition",
+    "inclusion_criteria",
+    "exclusion_criteria",
+    "severity_rule",
+    "recommended_action",
+    "drafted_by",
+)
 
 
 class Drafter(Protocol):
@@ -48,6 +56,7 @@ class TemplateDrafter:
             "exclusion_criteria": [texts["unlike"].format(text=text) for text in hard_negatives[:shown]],
             "severity_rule": texts["severity"].format(severity=round(cluster["severity"])),
             "recommended_action": cluster["action"],
+            "drafted_by": "local",
         }
 
 

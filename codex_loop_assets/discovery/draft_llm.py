@@ -9,6 +9,10 @@ from pydantic import BaseModel, Field
 
 from codex_loop_assets.discovery.ask import Asker
 from codex_loop_assets.discovery.draft import Drafter
+from codex_loop_assets.signals.redaction import redact
+
+# Most criteria of a kind, and most characters of one text: what a person reads, and what a prompt carries later.
+_CRITERIA, _CHARACTERS = 8, 400
 
 
 class Draft(BaseModel):
@@ -42,6 +46,23 @@ class ModelDrafter:
         answer = self._asker.ask("category_draft", question, Draft)
         if answer is None:
             return self._fallback.draft(cluster, positives, hard_negatives)
-        if not answer.sensible or not answer.definition.strip():
+        if not answer.sensible:
             return None
-        return answer.model_dump(exclude={"sensible"}) | {"recommended_action": cluster["action"]}
+        words = _tidy(answer)
+        if not (words["name"] and words["definition"] and words["inclusion_criteria"]):
+            self._asker.failures.append("category_draft: an answer without a name, a definition or criteria")
+            return self._fallback.draft(cluster, positives, hard_negatives)
+        return words | {"recommended_action": cluster["action"], "drafted_by": self._asker.name}
+
+
+def _tidy(answer: Draft) -> dict[str, Any]:
+    """The answer's words, each on one line and no longer than a reader takes in; criteria without words are left out."""
+    criteria = {
+        name: [line for text in getattr(answer, name)[:_CRITERIA] if (line := _line(text))]
+        for name in ("inclusion_criteria", "exclusion_criteria")
+    }
+    return {name: _line(getattr(answer, name)) for name in ("name", "definition", "severity_rule")} | criteria
+
+
+def _line(text: str) -> str:
+    return " ".join(redact(text).split())[:_CHARACTERS]

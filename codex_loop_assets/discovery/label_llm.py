@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from codex_loop_assets.discovery.ask import Asker
 from codex_loop_assets.discovery.label import LocalLabeller
+from codex_loop_assets.signals.redaction import redact
 
 
 class Name(BaseModel):
@@ -36,6 +37,8 @@ class ModelLabeller:
                 "not_examples": [texts[key] for key in row["counterexample_ids"] if key in texts],
             }
             answer = self._asker.ask("cluster_label", question, Name)
-            label = " ".join(answer.label.split())[: self._settings["label_characters"]] if answer else ""
+            label = " ".join(redact(answer.label).split())[: self._settings["label_characters"]] if answer else ""
+            if answer and not label:
+                self._asker.failures.append("cluster_label: an answer without a name")
             if label:
                 row["label"], row["label_from"] = label, self._asker.name

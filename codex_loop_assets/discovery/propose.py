@@ -186,6 +186,7 @@ class _Maker:
     def _open(self, cluster: Mapping[str, Any], facts: dict[str, Any], evidence: Evidence) -> None:
         words = self.drafter.draft(cluster, *_texts_of(evidence))
         if words is None:
+            self.waiting.append({"cluster_id": cluster["cluster_id"], "lacks": "words", "need": 1, "have": 0})
             return
         in_use = {row["name"] for row in self.rows.values() if row["status"] in (OPEN, APPROVED)}
         proposal_id = _proposal_id(cluster["cluster_id"], evidence)

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from codex_loop_assets.discovery.ask import Asker, open_asker
-from codex_loop_assets.discovery.draft import TemplateDrafter
+from codex_loop_assets.discovery.draft import WORDS, TemplateDrafter
 from codex_loop_assets.discovery.draft_llm import ModelDrafter
 from codex_loop_assets.discovery.label_llm import ModelLabeller
 from codex_loop_assets.settings import section
@@ -117,6 +117,61 @@ def test_a_draft_becomes_the_words_of_a_proposal(tmp_path):
         drafter = ModelDrafter(Asker(MODEL, tmp_path, server.environment), TemplateDrafter(SETTINGS["proposals"]))
         words = drafter.draft(ROW, ["frozen"], [])
     assert (words["name"], words["recommended_action"]) == ("frozen_lockfile", "create_ticket")
+    assert words["drafted_by"] == MODEL["name"] and set(words) == set(WORDS)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        DRAFT | {"definition": " \n "},
+        DRAFT | {"inclusion_criteria": []},
+        DRAFT | {"inclusion_criteria": ["", "  "]},
+        DRAFT | {"name": ""},
+        {"sensible": True},
+        {"sensible": "perhaps"} | DRAFT | {"inclusion_criteria": "one"},
+    ],
+)
+def test_a_draft_that_lacks_what_a_reviewer_needs_is_worded_locally_and_that_is_said(tmp_path, answer):
+    with OpenAiServer(lambda body: answer) as server:
+        asker = Asker(MODEL, tmp_path, server.environment)
+        words = ModelDrafter(asker, TemplateDrafter(SETTINGS["proposals"])).draft(ROW, ["frozen"], [])
+    assert words["drafted_by"] == "local" and words["inclusion_criteria"]
+    assert sum(asker.unanswered().values()) == 1 and asker.unanswered() == {}
+
+
+@pytest.mark.parametrize("kind", ["status", "refusal", "malformed", "incomplete"])
+def test_a_draft_that_did_not_come_is_worded_locally(tmp_path, kind):
+    with OpenAiServer(lambda body: DRAFT) as server:
+        server.faults.add(Fault(kind))
+        asker = Asker(MODEL, tmp_path, server.environment)
+        assert ModelDrafter(asker, TemplateDrafter(SETTINGS["proposals"])).draft(ROW, [], [])["drafted_by"] == "local"
+    assert len(asker.failures) == 1
+
+
+def test_what_a_model_writes_is_redacted_put_on_one_line_and_cut(tmp_path):
+    secret = "ghp_" + "a1B2c3D4e5" * 4
+    long = {"definition": f"uses {secret}\n## Heading " + "word " * 500, "inclusion_criteria": ["a\nb"] * 50}
+    with OpenAiServer(lambda body: DRAFT | long) as server:
+        drafter = ModelDrafter(Asker(MODEL, tmp_path, server.environment), TemplateDrafter(SETTINGS["proposals"]))
+        words = drafter.draft(ROW, ["frozen"], [])
+    assert secret not in words["definition"] and "\n" not in words["definition"] and len(words["definition"]) <= 400
+    assert words["inclusion_criteria"] == ["a b"] * 8
+
+
+def test_a_draft_that_does_not_fit_into_the_budget_is_worded_locally_and_bought_when_there_is_money(tmp_path):
+    with OpenAiServer(lambda body: DRAFT) as server:
+        for budget, drafted_by in ((0.0, "local"), (5.0, MODEL["name"]), (0.0, MODEL["name"])):
+            asker = Asker(MODEL, tmp_path, server.environment, purse(tmp_path, budget)[0])
+            drafter = ModelDrafter(asker, TemplateDrafter(SETTINGS["proposals"]))
+            assert drafter.draft(ROW, ["frozen"], [])["drafted_by"] == drafted_by
+        assert len(server.requests) == 1
+
+
+def test_why_a_question_got_no_answer_holds_no_words_of_it(tmp_path):
+    with OpenAiServer(lambda body: {"label": 5, "says": "the lockfile is frozen"}) as server:
+        asker = Asker(MODEL, tmp_path, server.environment)
+        labelled(asker)
+    assert asker.failures and "frozen" not in " ".join(asker.failures)
 
 
 def test_a_model_may_say_that_there_is_no_pattern(tmp_path):

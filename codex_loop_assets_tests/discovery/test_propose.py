@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from codex_loop_assets.discovery.ask import Asker
 from codex_loop_assets.discovery.backtest import backtest
 from codex_loop_assets.discovery.cluster import advance
-from codex_loop_assets.discovery.draft import free_name
+from codex_loop_assets.discovery.draft import TemplateDrafter, free_name
+from codex_loop_assets.discovery.draft_llm import ModelDrafter
 from codex_loop_assets.discovery.explained import explain
 from codex_loop_assets.discovery.found_again import found_again
 from codex_loop_assets.discovery.governance import category_of
@@ -21,6 +23,7 @@ from codex_loop_assets.discovery.state import ClusterState
 from codex_loop_assets.settings import section
 from codex_loop_assets.signals.schema import Category
 from codex_loop_assets_tests.discovery.stream import START, Stream, Theme, stream
+from codex_loop_assets_tests.openai_server import OpenAiServer
 
 SETTINGS = section("discovery")
 # The days of these tests are few and their sessions have no repository: a young pattern's confidence is lower.
@@ -46,10 +49,14 @@ def proposals(number: int, previous=None, decisions=(), categories=None, signals
     return proposed(number, previous, decisions, categories, frame, requests).frame
 
 
-def proposed(number, previous=None, decisions=(), categories=None, signals=None, requests=None, settings=None):
+def proposed(
+    number, previous=None, decisions=(), categories=None, signals=None, requests=None, settings=None, drafter=None
+):
     known, frame = categories or BUILT_IN, made().signals if signals is None else signals
     given = SETTINGS | {"proposals": EVIDENCE | (settings or {})}
-    return propose(day(number), frame, made().vectors, known, decisions, previous, given, requests=requests)
+    return propose(
+        day(number), frame, made().vectors, known, decisions, previous, given, requests=requests, drafter=drafter
+    )
 
 
 def decision(kind: str, proposal_id: str, number: int) -> dict:
@@ -83,6 +90,28 @@ def test_a_pattern_with_too_little_evidence_waits_and_says_what_it_needs_and_has
     rows = made_of_it.waiting.filter(pl.col("lacks") == lacks)
     assert made_of_it.frame.is_empty() and rows.height == 2
     assert set(rows["need"]) == {99.0} and rows["have"].is_between(0, 98).all()
+
+
+def test_a_model_words_proposals_and_each_says_who_worded_it(tmp_path):
+    answer = {
+        "sensible": True,
+        "name": "Blocked Installs!",
+        "definition": "An install is blocked.",
+        "inclusion_criteria": ["it is"],
+        "exclusion_criteria": [],
+        "severity_rule": "clear",
+    }
+    with OpenAiServer(lambda body: answer) as server:
+        drafter = ModelDrafter(
+            Asker(SETTINGS["model"], tmp_path, server.environment), TemplateDrafter(SETTINGS["proposals"])
+        )
+        frame = proposed(5, drafter=drafter).frame
+    assert sorted(frame["name"]) == ["blocked_installs", "blocked_installs_2"]
+    assert set(frame["drafted_by"]) == {SETTINGS["model"]["name"]} and set(proposals(5)["drafted_by"]) == {"local"}
+
+
+def test_a_pattern_that_cannot_be_worded_waits_and_is_not_dropped():
+    assert set(proposed(5, settings={"minimum_terms": 99}).waiting["lacks"]) == {"words"}
 
 
 def test_an_open_proposal_stays_open_when_more_evidence_is_asked_for_later():
