@@ -7,14 +7,16 @@ What belongs here: choosing and filling sentences and titles, and rejecting gene
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from codex_loop_assets.loop.evidence import Fact
 from codex_loop_assets.loop.excerpt import code
 
+LONGEST_TITLE = 110
 PLACE = re.compile(r"\{(\w+)(?:\.(count|total|sessions))?\}")
-_SUBJECT = {"error": "message"}  # The line of output and the quotation a rule took from it say the same.
+# The line of output and the quotation a rule took from it say the same, and so do a message and the piece of it that many share.
+_SUBJECT = {"error": "message", "phrase": "complaint"}
 _SEMANTIC = frozenset(
     {
         "repeated_rephrasing",
@@ -52,7 +54,8 @@ class Advice:
 def suggest(
     category: str | None, facts: Mapping[str, Fact], claim_id: Callable[[Fact], str], settings: Mapping
 ) -> Advice:
-    """Sentences for a category whose every placeholder the facts fill; at most `evidence.suggestions` of them.
+    """Sentences for a category whose every placeholder the facts fill, at most `evidence.suggestions` of them; those that fit any
+    category only where none of its own does.
 
     `claim_id` gives the claim that proves a fact's count. Without any fitting sentence the advice is empty, and the
     checker rejects it: no advice is better than advice that would fit any ticket.
@@ -60,9 +63,17 @@ def suggest(
     approaches = settings["approach"]
     own = approaches.get(category or "", [])
     general = approaches["semantic"] if category in _SEMANTIC else []
+    fitting = _filled_in([*own, *general], facts, claim_id) or _filled_in(approaches["any"], facts, claim_id)
+    return Advice(tuple(fitting[: settings["evidence"]["suggestions"]]), "templates")
+
+
+def _filled_in(
+    templates: Iterable[str], facts: Mapping[str, Fact], claim_id: Callable[[Fact], str]
+) -> list[Suggestion]:
+    """Those of the templates whose every placeholder the facts fill."""
     chosen: list[Suggestion] = []
     used: set[str] = set()
-    for template in [*own, *general, *approaches["any"]]:
+    for template in templates:
         names = [name for name, _ in PLACE.findall(template)]
         # One sentence per subject: a later template about it says what to do where an earlier one cannot be filled.
         subject = _SUBJECT.get(names[0], names[0])
@@ -74,7 +85,7 @@ def suggest(
             dict.fromkeys(claim_id(facts[name]) for name, part in PLACE.findall(template) if part == "count")
         )
         chosen.append(Suggestion(filled(template, facts), stated, claims))
-    return Advice(tuple(chosen[: settings["evidence"]["suggestions"]]), "templates")
+    return chosen
 
 
 def title(
@@ -83,13 +94,15 @@ def title(
     """A title with the facts in it (plain text), or the cluster's label where no template fits.
 
     `called_after` names the fact that makes the pattern one problem: a template with it, of the category or of the
-    fact itself, comes before all others.
+    fact itself, comes before all others, and of those the first that need not be cut.
     """
     own, named = settings["title"].get(category or "", []), settings["title"]["after"].get(called_after or "", [])
     with_it = [template for template in own if f"{{{called_after}}}" in template]
-    for template in [*with_it, *named, *own]:
-        if all(name in facts for name, _ in PLACE.findall(template)):
-            return filled(template, facts, shown=str)
+    for templates in (with_it, named, own):
+        fitting = [t for t in templates if all(name in facts for name, _ in PLACE.findall(t))]
+        names = [filled(template, facts, shown=str) for template in fitting]
+        if names:
+            return next((name for name in names if len(name) <= LONGEST_TITLE), names[0])
     return label
 
 

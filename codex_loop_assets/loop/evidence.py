@@ -117,7 +117,8 @@ def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
     """The concrete things the evidence shares, by name: command (failing), denied_command, ran (any), error (a piece of
     failing output), message (a piece of quoted records), phrase (a piece of what people said where a judge found
     friction), path, category, repository, approval_policy, sandbox_policy. A fact that fewer than `facts.minimum`
-    records share is left out; only `quotation`, the start of a telling message, may be one person's."""
+    records share is left out; only `quotation`, the start of a telling message, and `complaint`, of one in which a judge found
+    friction, may be one person's."""
     wanted = settings["facts"]
     failed = evidence.calls.filter(pl.col("success").fill_null(True).not_() | (pl.col("exit_code").fill_null(0) != 0))
     denied = evidence.calls.filter(pl.col("approval").is_in(["denied", "abort"]).fill_null(False))
@@ -146,8 +147,10 @@ def facts(evidence: Evidence, settings: Mapping) -> dict[str, Fact]:
         _equal("repository", sessions, "n.repository"),
     ]
     found = [fact for fact in candidates if fact and fact.count >= wanted["minimum"]]
-    said = _containing("quotation", turns, "t.user_message", _messages(evidence, wanted))
-    found += [said] if said else []
+    said = {"quotation": evidence.signals, "complaint": evidence.signals.filter(pl.col("detector") != "mechanical")}
+    for name, moments in said.items():
+        found.append(_containing(name, turns, "t.user_message", _messages(evidence, moments, wanted)))
+    found = [fact for fact in found if fact]
     return {fact.name: replace(fact, sql=f"{evidence.members_sql}\n{fact.sql}") for fact in found}
 
 
@@ -283,11 +286,11 @@ def _complaints(evidence: Evidence) -> list[tuple[str, str]]:
     ]
 
 
-def _messages(evidence: Evidence, settings: Mapping) -> Counter[str]:
+def _messages(evidence: Evidence, signals: pl.DataFrame, settings: Mapping) -> Counter[str]:
     """Beginnings of what people wrote where the signals are, the moment nearest to the cluster's centre first."""
     nearest = {signal_id: position for position, signal_id in enumerate(evidence.exemplar_ids)}
     ranked = sorted(
-        evidence.signals.to_dicts(),
+        signals.to_dicts(),
         key=lambda row: (
             nearest.get(row["signal_id"], len(nearest)),
             -row["severity"],

@@ -39,6 +39,7 @@ class ReportInputs:
     minimum_signals: int = field(default_factory=lambda: section("discovery")["clusters"]["minimum_signals"])
     alerts: Sequence[Alert] = ()
     local_categories: Mapping = field(default_factory=lambda: section("local_categories"))
+    held_out: Mapping = field(default_factory=lambda: section("held_out"))
     ledger: Mapping[str, float] = field(default_factory=dict)
     read_parts: Callable[[], Iterator[Mapping[str, pl.DataFrame]]] | None = None
 

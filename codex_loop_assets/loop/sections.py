@@ -301,7 +301,11 @@ def reliability(inputs: ReportInputs) -> dict[str, list[dict]]:
 def local_categories(inputs: ReportInputs) -> list[dict]:
     """Who looks for each semantic category without a key, and the published figures that say so; what nobody looks for
     comes first."""
-    rows = [{"category": name, **row} for name, row in inputs.local_categories["categories"].items()]
+    clean = inputs.held_out["categories"]
+    rows = [
+        {"category": name, **row, "held_out": clean.get(name)}
+        for name, row in inputs.local_categories["categories"].items()
+    ]
     return sorted(rows, key=lambda row: (row["by"] != "none", row["category"]))
 
 

@@ -265,6 +265,7 @@ def _scorecard_values(inputs: ReportInputs) -> dict[str, Any]:
         "reliability": sections.reliability(inputs),
         "local": sections.local_categories(inputs),
         "languages": inputs.local_categories["languages"],
+        "held_out": inputs.held_out,
         "spending": sections.spending(inputs.table("judge_coverage"), inputs.table("eval_runs")),
     }
 

@@ -40,6 +40,7 @@ class Parts:
     frames: Mapping[str, pl.DataFrame]
     same_problem: list[tuple[str, str]]
     history: tuple[life.Event, ...]
+    without_task: list[tuple[str, Claim]]
 
 
 def render(parts: Parts, settings: Mapping) -> str:
@@ -66,6 +67,7 @@ def render(parts: Parts, settings: Mapping) -> str:
             resolved=parts.resolved,
             hidden=parts.evidence.signals.height - len(parts.pointers),
             tasks=parts.tasks,
+            without_task=[(escape(excerpt(reason, None, 300)), claim) for reason, claim in parts.without_task],
             history=[
                 (event.day, event.kind.replace("_", " "), escape(event.who), escape(excerpt(event.reason, None, 300)))
                 for event in parts.history
@@ -85,7 +87,12 @@ def commands(row: Mapping, cluster_id: str) -> list[tuple[str, str]]:
     """(what it does, shell line) to check the dataset and to measure a fix. Ids and paths are quoted for the shell."""
     cluster = shlex.quote(cluster_id)
     if not row["dataset_dir"]:
-        return [("Make the dataset", f"codex-loop distill --cluster-id {cluster}")]
+        return [
+            (
+                "Look again, when there are more sessions or their repository is at hand (`init --repository`)",
+                f"codex-loop distill --cluster-id {cluster}",
+            )
+        ]
     dataset = f"{HOME}/{shlex.quote(row['dataset_dir'])}"
     return [
         ("Prove the tasks (nop scores 0, the reference solution 1)", f"codex-loop validate --cluster-id {cluster}"),

@@ -14,7 +14,7 @@ import polars as pl
 
 from codex_loop_assets.discovery.ask import Asker
 from codex_loop_assets.loop import advice_llm, affected, claims, life, ticket_text
-from codex_loop_assets.loop.advice import Advice, suggest, title
+from codex_loop_assets.loop.advice import LONGEST_TITLE, Advice, suggest, title
 from codex_loop_assets.loop.cause import Cause, beside, cause, placed, still_shared
 from codex_loop_assets.loop.claims import Claim, ClaimBook, Finding
 from codex_loop_assets.loop.due import observation
@@ -36,6 +36,7 @@ NEEDED = (
     "task_validations",
     "scorecard",
 )
+REASONS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -252,8 +253,12 @@ def _called_the_same(root: Cause | None, identity: str, states: Mapping[str, lif
 
 def _title(cluster: Mapping, shared: Mapping[str, Fact], root: Cause | None, settings: Mapping) -> str:
     called_after = root and root.fact.name
-    name = excerpt(title(cluster["top_category"], shared, cluster["label"], called_after, settings), None, 110)
-    return name[:1].upper() + name[1:] if name == excerpt(cluster["label"], None, 110) else name
+    if root and "phrase" in shared and shared["phrase"].sessions < root.fact.sessions:
+        shared = {name: fact for name, fact in shared.items() if name != "phrase"}  # It would say less than the cause.
+    name = excerpt(
+        title(cluster["top_category"], shared, cluster["label"], called_after, settings), None, LONGEST_TITLE
+    )
+    return name[:1].upper() + name[1:] if name == excerpt(cluster["label"], None, LONGEST_TITLE) else name
 
 
 def _assembled(
@@ -275,6 +280,7 @@ def _assembled(
     advice = _advice(subject, book, settings, None if blocked else asker)
     listed = _listed(cluster, evidence, settings["evidence"]["shown"])
     resolved = book.add("evidence pointers that resolve", _pointers_sql(listed), len(listed))
+    without_task = [] if subject.tasks else _without_task(cluster["cluster_id"], frames["harbor_datasets"], book)
     findings = [] if blocked else claims.check(book.claims, advice, frames, settings)
     row = _row(subject, numbers, blocked, today, settings)
     parts = ticket_text.Parts(
@@ -292,10 +298,28 @@ def _assembled(
         frames,
         _labelled(subject.same_problem, frames["cluster_registry"]),
         subject.history,
+        without_task,
     )
     markdown = ticket_text.render(parts, settings)
     frame = TABLES["tickets"].frame([row])
     return Ticket(frame, markdown, row["title"], tuple(events), tuple(book.claims), advice, tuple(findings))
+
+
+def _without_task(cluster_id: str, datasets: pl.DataFrame, book: ClaimBook) -> list[tuple[str, Claim]]:
+    """Why the cluster's segments became no task, the most frequent reasons first, with the claim that counts each."""
+    rows = datasets.filter(
+        (pl.col("cluster_id") == cluster_id) & (pl.col("stage") != "built") & (pl.col("reason") != "")
+    )
+    counted = rows.group_by("reason").len().sort("len", "reason", descending=[True, False]).head(REASONS_SHOWN)
+    where = f"FROM harbor_datasets WHERE cluster_id = {literal(cluster_id)} AND stage <> 'built'"
+    return [
+        (
+            reason,
+            book.add("segments that became no task", f"SELECT count(*) {where} AND reason = {literal(reason)}", count),
+        )
+        for reason, count in counted.iter_rows()
+        if excerpt(reason, None, limit=10_000) == reason  # Else the query would show what the outlet takes out.
+    ]
 
 
 def _labelled(clusters: Iterable[str], registry: pl.DataFrame) -> list[tuple[str, str]]:

@@ -55,6 +55,44 @@ def test_a_ticket_keeps_the_title_it_was_opened_with():
     assert build(frames, first.events).row["title"] == first.row["title"]
 
 
+def test_people_s_words_are_in_the_title_beside_the_message_where_more_of_the_sessions_share_them():
+    frames = world.frames()
+    said = pl.lit("stop the server you left")
+    frames["turns"] = frames["turns"].with_columns(user_message=said)
+    frames["tool_calls"] = frames["tool_calls"].with_columns(output=pl.lit("ok"))
+    frames["clusters"] = frames["clusters"].with_columns(
+        top_category=pl.lit("correction"), terms=pl.lit(["server", "background"], pl.List(pl.String))
+    )
+
+    def titled(judged):
+        where = pl.int_range(pl.len()) >= pl.len() - judged
+        detector = pl.when(where).then(pl.lit("local_judge")).otherwise(pl.lit("mechanical"))
+        friction = pl.col("type") == "friction"
+        changed = frames["signals"].filter(friction).with_columns(detector=detector)
+        return build(frames | {"signals": changed}, force=True).title
+
+    assert titled(6) == f"People correct the agent: “stop the server you left” ({world.ERROR})"
+    assert titled(0) == f"People correct the agent: {world.ERROR}"
+
+
+def test_advice_that_fits_any_category_is_given_only_where_none_of_its_own_does():
+    general = section("tickets")["approach"]["any"][0].split("}")[-1]
+    frames = world.frames()
+    assert not any(general in suggestion.text for suggestion in build(frames).advice.suggestions)
+    frames["clusters"] = frames["clusters"].with_columns(top_category=pl.lit("plan_update_churn"))
+    assert any(general in suggestion.text for suggestion in build(frames).advice.suggestions)
+
+
+def test_a_ticket_without_a_task_says_why_there_is_none():
+    frames = world.frames()
+    lost = [world.lost_candidate() | {"candidate_id": f"cand_{number}"} for number in (3, 4)]
+    frames["harbor_datasets"] = world.TABLES["harbor_datasets"].frame(lost)
+    ticket = build(frames)
+    assert ticket.findings == () and "no command failed before and passed after (2 ([" in ticket.markdown
+    more = frames | {"harbor_datasets": frames["harbor_datasets"].head(1)}
+    assert claims.run(ticket.claims, more)
+
+
 def test_a_pattern_for_evaluations_opens_a_ticket_once_a_task_is_there():
     frames = world.frames()
     frames["clusters"] = frames["clusters"].with_columns(action=pl.lit("expand_eval_coverage"))
