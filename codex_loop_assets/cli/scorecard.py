@@ -113,22 +113,32 @@ def _show_reliability(console: Console, rows: pl.DataFrame) -> None:
 
 
 def _show_without_a_key(console: Console, home: Home) -> None:
-    settings = home.section("local_categories")
-    table = _table(
-        "Without a key: published figures, on labelled sessions for tuning",
-        ("category", "looked for"),
-        ("prec.", "recall", "F1", "base", "gain, 95 %"),
-    )
+    settings, clean = home.section("local_categories"), home.section("held_out")
+    tuned = _figures_table("Without a key: published figures, on labelled sessions for tuning (optimistic)")
     for name, row in settings["categories"].items():
-        low, high = row["gain"]
         looked = {"model": "yes", "rule": "by expressions", "none": "no"}[row["by"]]
-        numbers = [_number(row[key]) for key in ("precision", "recall", "f1", "baseline_f1")]
-        table.add_row(name, looked, *numbers, f"{low:+.2f} to {high:+.2f}")
-    console.print(table)
+        tuned.add_row(name, looked, *_figures(row))
+    held_out = _figures_table(
+        f"Without a key: on {clean['measured']['conversations']} invented conversations that had no part in making the judge"
+    )
+    for name, row in (clean["categories"] | clean["types"]).items():
+        held_out.add_row(name, "yes", *_figures(row))
+    console.print(tuned, held_out)
     console.print("base: F1 of the regex baseline; gain: F1 of the judge minus that", highlight=False)
     for name, why in left_out(settings).items():
         console.print(f"{name} is not looked for: {why}", highlight=False, soft_wrap=True)
     console.print(not_looked_for(home), highlight=False, soft_wrap=True)
+
+
+def _figures_table(title: str) -> Table:
+    return _table(title, ("category", "looked for"), ("labels", "prec.", "recall", "F1", "base", "gain, 95 %"))
+
+
+def _figures(row: dict) -> list[str]:
+    """Cells of a row of published figures."""
+    low, high = row["gain"]
+    numbers = [_number(row[key]) for key in ("precision", "recall", "f1", "baseline_f1")]
+    return [f"{row['labelled']:,}", *numbers, f"{low:+.2f} to {high:+.2f}"]
 
 
 def _between(row: dict, name: str) -> str:

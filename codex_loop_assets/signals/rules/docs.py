@@ -37,7 +37,7 @@ def _introduction() -> str:
     return (
         "# Signals\n\n"
         "This page is generated from `config/categories.toml`, `config/rules.toml`, `config/observability.toml`, "
-        "`config/local_categories.toml` and the rule files in `signals/rules/`; a test keeps it current.\n\n"
+        "`config/local_categories.toml`, `config/held_out.toml` and the rule files in `signals/rules/`; a test keeps it current.\n\n"
         "To add a mechanical rule, add a file to `signals/rules/` with one function under `@rule(...)`. It states its "
         "category, what it looks for, its evidence, its near-misses, its version and the facts it needs. A "
         "category of its "
@@ -78,12 +78,14 @@ def _category(category: Category, rule: Rule | None) -> str:
         lines += _thresholds(rule.category)
     lines += ["Needs: " + ", ".join(f"`{need}`" for need in category.needs) + ".", ""]
     if category.name in section("local_categories")["categories"]:
-        lines += [without_a_key(section("local_categories")["categories"][category.name]), ""]
+        figures, clean = (section(name)["categories"] for name in ("local_categories", "held_out"))
+        lines += [without_a_key(figures[category.name], clean.get(category.name)), ""]
     return "\n".join(lines)
 
 
-def without_a_key(row: Mapping[str, Any]) -> str:
-    """Who looks for a category when there is no model to ask, in a sentence; `row` is its table in `local_categories`."""
+def without_a_key(row: Mapping[str, Any], clean: Mapping[str, Any] | None) -> str:
+    """Who looks for a category when there is no model to ask, in a sentence; `row` is its table in `local_categories`,
+    `clean` the one in `held_out`."""
     if row["by"] == "none":
         return f"Without a key: **not looked for**: {row['why']}. Absence of this category then means nothing."
     low, high = row["gain"]
@@ -92,6 +94,15 @@ def without_a_key(row: Mapping[str, Any]) -> str:
     return (
         f"Without a key: {who}, precision {row[of + 'precision']:.2f} and recall {row[of + 'recall']:.2f} on "
         f"{row['labelled']} labels for tuning; F1 of the judge minus the regex baseline's {low:+.2f} to {high:+.2f} (95 %)."
+        + (f" {_on_held_out(clean)}" if clean else "")
+    )
+
+
+def _on_held_out(row: Mapping[str, Any]) -> str:
+    low, high = row["gain"]
+    return (
+        f"On {row['labelled']} labels of conversations that had no part in making it: precision {row['precision']:.2f}, recall "
+        f"{row['recall']:.2f}, gain {low:+.2f} to {high:+.2f}."
     )
 
 

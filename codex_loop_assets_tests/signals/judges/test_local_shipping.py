@@ -24,6 +24,7 @@ from codex_loop_assets_tests.signals.judges.conversation import STARTED, canon, 
 LABELLED = Path(__file__).parents[3] / "../shared/gold"
 SCHEMA = load_schema()
 PUBLISHED = section("local_categories")
+HELD_OUT = section("held_out")
 LAW = section("scorecard")["local"]
 
 
@@ -65,6 +66,20 @@ def test_the_published_figures_are_what_the_labelled_sessions_give(sets):
                 expected = again[group][name][key]
                 same = row[key] == expected if key in ("by", "why", "sets") else row[key] == pytest.approx(expected)
                 assert same, (group, name, key, row[key], expected)
+
+
+def test_the_held_out_figures_are_of_the_judge_that_ships(tmp_path):
+    again = evidence.held_out_figures(evidence.held_out(tmp_path))
+    assert HELD_OUT["measured"] == again["measured"]
+    for group in ("categories", "types", "languages"):
+        assert HELD_OUT[group].keys() == again[group].keys()
+        for name, row in HELD_OUT[group].items():
+            assert row == pytest.approx({key: value for key, value in again[group][name].items() if value is not None})
+
+
+@pytest.mark.parametrize("name", [*HELD_OUT["categories"], *HELD_OUT["types"]])
+def test_on_held_out_conversations_what_ships_beats_the_baseline_beyond_the_interval(name):
+    assert (HELD_OUT["categories"] | HELD_OUT["types"])[name]["gain"][0] > 0
 
 
 def test_a_model_that_does_not_gain_gives_way_to_precise_expressions_and_else_to_nobody():
