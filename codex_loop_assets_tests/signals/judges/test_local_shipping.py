@@ -74,7 +74,8 @@ def test_the_held_out_figures_are_of_the_judge_that_ships(tmp_path):
     for group in ("categories", "types", "languages"):
         assert HELD_OUT[group].keys() == again[group].keys()
         for name, row in HELD_OUT[group].items():
-            assert row == pytest.approx({key: value for key, value in again[group][name].items() if value is not None})
+            for key, value in row.items():
+                assert value == pytest.approx(again[group][name][key]), (group, name, key)
 
 
 @pytest.mark.parametrize("name", [*HELD_OUT["categories"], *HELD_OUT["types"]])
