@@ -89,14 +89,14 @@ def learn_a_category(home, console: Console, now: str | None) -> None:
     from codex_loop_assets.cli.runs import materialise
     from codex_loop_assets.resources.proposals import decide
     from codex_loop_assets.resources.sources import scan
-    from codex_loop_assets.stages import CANON, DISCOVERY, INGEST, SIGNALS
+    from codex_loop_assets.stages import DAILY
 
     days = sorted(scan(home).by_day)
     first = days[: 2 * len(days) // 3]
     if not first or home.decisions_path.is_file():
         return
     set_clock((date.fromisoformat(first[-1]) + timedelta(days=1)).isoformat())
-    materialise(home, [*INGEST, *CANON, *SIGNALS, *DISCOVERY], days=first)
+    materialise(home, DAILY, days=first)
     proposal = best_proposal(home)
     if proposal:
         decide(home, proposal["proposal_id"], approve=True, who="demo", reason=REASON.format(**proposal))

@@ -47,7 +47,7 @@ def pages(inputs: ReportInputs) -> Iterator[tuple[str, str]]:
     """The pages (path, text) one after the other, so that a writer need not hold them all; transcripts come last, day
     by day."""
     paths = session_pages(inputs)
-    shared = {"session_pages": paths, "site_nav": NAV}
+    shared = {"session_pages": paths, "site_nav": NAV, "shown": inputs.settings["page"]}
     yield "style.css", environment().get_template("style.css").render()
     for page in _pages(inputs, paths):
         root = "../" * page.path.count("/")
@@ -68,12 +68,15 @@ class _Page:
 
 
 def _pages(inputs: ReportInputs, paths: Mapping[str, str]) -> Iterator[_Page]:
-    days = _days(inputs)
+    known = _days(inputs)
+    days = known[-inputs.settings["site"]["days"] :]
     newest = days[-1] if days else None
     clusters = sections.clusters(inputs, newest) if newest else []
     tickets = sections.tickets(inputs)
     yield _Page("index.html", "overview.html.j2", "index.html", _overview(inputs, days, clusters))
-    yield _Page("days.html", "days.html.j2", "days.html", {"days": _day_rows(inputs, days)})
+    yield _Page(
+        "days.html", "days.html.j2", "days.html", {"days": _day_rows(inputs, days), "hidden": len(known) - len(days)}
+    )
     for position, day in enumerate(days):
         values = day_values(inputs, day) | {"pager": _pager(days, position)}
         yield _Page(f"days/{day}.html", "day.html.j2", "days.html", values)
@@ -142,7 +145,7 @@ def _file_name(thread_id: str) -> str:
 def _days(inputs: ReportInputs) -> list[date]:
     started = inputs.table("sessions")["started_at"].dt.date().drop_nulls().unique()
     reported = inputs.table("daily_report")["dt"].unique()
-    return pl.concat([started, reported]).unique().sort().tail(inputs.settings["site"]["days"]).to_list()
+    return pl.concat([started, reported]).unique().sort().to_list()
 
 
 def _pager(days: list[date], position: int) -> list[tuple[str, str]]:
@@ -167,7 +170,6 @@ def _overview(inputs: ReportInputs, days: list[date], clusters: list[dict]) -> d
         "settled_through": trends.settled_through(rates),
         "lines": {kind: _line(rates, "type", kind, kind) for kind in ("friction", "delight")},
         "alerts": [{"kind": alert.kind, "message": excerpt(alert.message, None, 200)} for alert in inputs.alerts],
-        "shown": inputs.settings["page"],
     }
 
 
@@ -212,6 +214,7 @@ def _cluster_values(inputs: ReportInputs, cluster: dict, day: date) -> dict[str,
     )
     tasks = inputs.table("harbor_datasets").filter(pl.col("cluster_id") == cluster["cluster_id"])
     newest = signals.sort(["occurred_at", "signal_id"], descending=[True, False], nulls_last=True)
+    shown = inputs.settings["page"]["rows"]
     return {
         "cluster": cluster,
         "line": _line(inputs.table("trends"), "cluster", cluster["cluster_id"], cluster["kind"]),
@@ -224,10 +227,10 @@ def _cluster_values(inputs: ReportInputs, cluster: dict, day: date) -> dict[str,
                 },
                 "seq": row["seq_start"],
             }
-            for row in newest.head(200).to_dicts()
+            for row in newest.head(shown).to_dicts()
         ],
-        "hidden": max(0, newest.height - 200),
-        "events": happened.sort("dt", "kind").to_dicts(),
+        "hidden": max(0, newest.height - shown),
+        "events": happened.sort("dt", "kind", descending=[True, False]).to_dicts(),
         "tasks": tasks.filter(pl.col("stage") == "built").sort("task_name").to_dicts(),
         "regressions": inputs.table("regressions").filter(pl.col("cluster_id") == cluster["cluster_id"]).to_dicts(),
     }

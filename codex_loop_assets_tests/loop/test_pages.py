@@ -172,6 +172,49 @@ def test_pages_left_out_by_a_limit_are_counted():
     assert "25 further sessions have no page here" in Checker(pages["sessions.html"]).text
 
 
+class Lists(HTMLParser):
+    """The number of entries of every list and table body, the inner ones on their own."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.entries, self._open = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        if tag in ("ul", "tbody"):
+            self._open.append(0)
+        elif tag in ("li", "tr") and self._open:
+            self._open[-1] += 1
+
+    def handle_endtag(self, tag):
+        if tag in ("ul", "tbody"):
+            self.entries.append(self._open.pop())
+
+
+def test_what_lists_leave_out_is_counted():
+    frames = world.frames()
+    broken = [world.broken_spine(world.FIRST) | {"thread_id": world.thread(number)} for number in range(90, 99)]
+    # Skipped for many reasons, as files of a version from the future would be.
+    strange = [row | {"unknown_kinds": f'{{"kind_{number}": 1}}'} for number, row in enumerate(broken)]
+    frames["spines"] = pl.concat([frames["spines"], TABLES["spines"].frame(strange)])
+    lost = [world.lost_candidate() | {"candidate_id": f"l{n}", "reason": f"reason {n}"} for n in range(9)]
+    frames["harbor_datasets"] = pl.concat([frames["harbor_datasets"], TABLES["harbor_datasets"].frame(lost)])
+    event = {"kind": "birth", "cluster_id": world.CLUSTER, "other_id": "", "overlap": 0.0, "size": 4}
+    grown = [event | {"dt": world.FIRST + timedelta(days=number)} for number in range(9)]
+    frames["cluster_events"] = TABLES["cluster_events"].frame(grown)
+    settings = ReportInputs({}).settings
+    limits = {"page": {**settings["page"], "rows": 3}, "site": {**settings["site"], "days": 3}}
+    pages = site.build(inputs(frames, settings={**settings, **limits}))
+    listing = {"coverage.html", "funnel.html", "days.html", "clusters.html", f"clusters/{world.CLUSTER}.html"}
+    for path in listing:
+        bounded = pages[path].split("<main")[1].split('id="observability"')[0]
+        assert max(Lists(bounded).entries, default=0) <= 5, path  # The facts of a card are five.
+    told = {path: Checker(pages[path]).text for path in listing}
+    assert "7 further sources with a remark" in told["coverage.html"]
+    assert "6 further kinds" in told["coverage.html"] and "7 further reasons" in told["funnel.html"]
+    assert "6 earlier events" in told[f"clusters/{world.CLUSTER}.html"] and "earlier days" in told["days.html"]
+
+
 def test_a_thread_id_that_is_no_file_name_still_has_its_page(built):
     frames = {**world.frames()}
     odd = "../../etc/pass wd"
