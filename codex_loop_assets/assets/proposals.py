@@ -44,8 +44,10 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
     categories = {name: category.model_dump() for name, category in current_schema(codex).categories.items()}
     asker = open_asker(settings["model"], codex.cache / "category_drafts", purse=open_purse(codex, "proposals"))
     drafter = ModelDrafter(asker, TemplateDrafter(settings["proposals"])) if asker else None
-    for day in sorted(context.partition_keys):
-        said = lake.read("turns", [known for known in lake.keys("turns") if known <= day])
+    days = sorted(context.partition_keys)
+    said = lake.read("turns", [known for known in lake.keys("turns") if known <= days[-1]])
+    requests = opening_requests(said, settings["text"])
+    for day in days:
         earlier = [known for known in lake.keys("schema_proposals") if known < day]
         proposed = propose(
             read_state(lake, day),
@@ -55,7 +57,7 @@ def schema_proposals(context: dg.AssetExecutionContext, home: HomeResource):
             read_decisions(codex.decisions_path),
             lake.read("schema_proposals", earlier[-1]) if earlier else None,
             settings,
-            requests=opening_requests(said, settings["text"]),
+            requests=requests,
             drafter=drafter,
             detector=codex.section("local_judge")["promoted"],
         )

@@ -7,7 +7,7 @@ does not belong here: turning text into vectors (see embed) and deciding what a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -77,15 +77,29 @@ def session_texts(turns: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str,
     return texts
 
 
-def opening_requests(turns: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, str]:
+def opening_requests(turns: pl.DataFrame, settings: Mapping[str, Any]) -> Mapping[str, str]:
     """thread_id -> the person's first message, on one line, redacted: what was asked before anything went wrong."""
-    from codex_loop_assets.signals.redaction import redact
-
     first = _spoken(turns).group_by("thread_id", maintain_order=True).first()
-    return {
-        thread_id: " ".join(redact(message, thread_id).split())[: settings["request_characters"]]
-        for thread_id, message in first.select("thread_id", "user_message").iter_rows()
-    }
+    return _Requests(dict(first.select("thread_id", "user_message").iter_rows()), settings["request_characters"])
+
+
+class _Requests(Mapping[str, str]):
+    """Redacted as they are asked for: a day asks for those of a few clusters, and there is one in every session."""
+
+    def __init__(self, messages: Mapping[str, str], length: int) -> None:
+        self._messages = messages
+        self._length = length
+
+    def __getitem__(self, thread_id: str) -> str:
+        from codex_loop_assets.signals.redaction import redact
+
+        return " ".join(redact(self._messages[thread_id], thread_id).split())[: self._length]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._messages)
+
+    def __len__(self) -> int:
+        return len(self._messages)
 
 
 def _spoken(turns: pl.DataFrame) -> pl.DataFrame:

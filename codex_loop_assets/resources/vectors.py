@@ -269,14 +269,12 @@ class VectorStore:
 
 
 class StoredVectors:
-    """Vectors by id, on the disk until they are asked for, as of the moment this was made: a day that needs a few
-    thousand of them must not read those of the whole history."""
+    """Vectors by id, on the disk until they are asked for: a day that needs a few thousand of them must not read those of
+    the whole history. As of the moment this was made, unless rows have been forgotten since."""
 
     def __init__(self, table) -> None:
-        import polars as pl
-
         self._table = table
-        self._rows = pl.DataFrame(pl.from_arrow(table.search().select(["subject"]).with_row_id(True).to_arrow()))
+        self._rows = _row_ids(table)
 
     def known(self, ids: pl.Series) -> pl.Series:
         """Whether each of the ids has a vector."""
@@ -288,9 +286,26 @@ class StoredVectors:
 
         from codex_loop_assets.discovery.vectors import Vectors
 
-        wanted = self._rows.filter(pl.col("subject").is_in(ids.implode()))["_rowid"].to_list()
-        found = self._table.take_row_ids(wanted).select(["subject", "vector"]).to_arrow()
+        try:
+            found = self._read(ids)
+        except RuntimeError:
+            # Forgetting removes the files of earlier versions, and what is left has other rows in the new ones.
+            self._table.checkout_latest()
+            self._rows = _row_ids(self._table)
+            found = self._read(ids)
         return Vectors(pl.Series(pl.from_arrow(found["subject"])), _matrix(found)).take(ids)
+
+    def _read(self, ids: pl.Series) -> pa.Table:
+        import polars as pl
+
+        wanted = self._rows.filter(pl.col("subject").is_in(ids.implode()))["_rowid"].to_list()
+        return self._table.take_row_ids(wanted).select(["subject", "vector"]).to_arrow()
+
+
+def _row_ids(table) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(pl.from_arrow(table.search().select(["subject"]).with_row_id(True).to_arrow()))
 
 
 def _embedded(texts: Mapping[str, str], embedder: _Embedder) -> tuple[dict[str, np.ndarray], EmbeddingError | None]:

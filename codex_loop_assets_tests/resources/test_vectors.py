@@ -93,6 +93,16 @@ def test_vectors_read_as_they_are_asked_for_are_the_ones_stored_whatever_was_rep
         table.take(pl.Series(["sig_0", "sig_4"]))
 
 
+def test_vectors_can_be_read_while_others_are_forgotten(store):
+    store.embed_day(SIGNALS, DAY, texts(5), HashEmbedder())
+    store.embed_day(SIGNALS, NEXT, texts(5, 5), HashEmbedder())
+    table, before = store.table(SIGNALS, SPACE), store.vectors(SIGNALS, SPACE)
+    store.remove(["sig_0", "sig_6"])
+    assert (table.take(pl.Series(["sig_9", "sig_1"])) == np.stack([before["sig_9"], before["sig_1"]])).all()
+    with pytest.raises(KeyError):
+        table.take(pl.Series(["sig_0"]))
+
+
 def test_a_collection_that_is_not_there_has_no_vectors(store):
     assert store.table(SIGNALS, SPACE) == {}
 
