@@ -24,13 +24,17 @@ def increases(events: pl.DataFrame) -> pl.DataFrame:
         pl.col("detail").fill_null("").str.contains('"inherited":true', literal=True).alias("inherited"),
         *_totals(counts["tokens"]).get_columns(),
     )
-    restarted = pl.col("total_tokens") < pl.col("total_tokens").shift(1).over("thread")
+    # The records of a thread follow one another, so that no grouping is needed.
+    continues = pl.col("thread") == pl.col("thread").shift(1)
+    restarted = continues & (pl.col("total_tokens") < pl.col("total_tokens").shift(1))
     return counts.with_columns(
         pl.when("inherited")
         .then(0)
         .when(restarted)
         .then(pl.col(name))
-        .otherwise(pl.col(name) - pl.col(name).shift(1, fill_value=0).over("thread"))
+        .when(continues)
+        .then(pl.col(name) - pl.col(name).shift(1))
+        .otherwise(pl.col(name))
         .clip(0)
         .alias(name)
         for name in FIELDS

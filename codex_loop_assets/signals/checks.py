@@ -14,7 +14,7 @@ import polars as pl
 
 from codex_loop_assets.signals.command_line import deciding_steps
 from codex_loop_assets.signals.model import CanonTables
-from codex_loop_assets.signals.patterns import alternatives, any_of, matching, whole_words
+from codex_loop_assets.signals.patterns import alternatives, any_of, matching, perhaps_matching, whole_words
 
 _LINE_LIMIT = 300
 # A verdict stands at one end of an output.
@@ -71,8 +71,8 @@ class CheckPatterns:
         return bool(checks) and all(self.syntax.search(line) for line in checks)
 
     def likely(self, commands: pl.Series) -> pl.Series:
-        """Those of the commands in which a check is named, and those too long to tell by their words alone."""
-        tested, checked = matching(commands, self.tests, self.checks)
+        """Those of the commands in which a check may be named, and those too long to tell by their words alone."""
+        tested, checked = perhaps_matching(commands, self.tests, self.checks)
         return commands.filter(tested | checked | (commands.str.len_chars() > _LINE_LIMIT))
 
     def reported(self, outputs: Sequence[str | None]) -> list[bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -88,11 +88,9 @@ class Moment:
 
     def redacted(self, redact: Callable[[str, str], str]) -> Moment:
         """The same moment with description and quotations redacted (`redact(text, thread_id)`) and on one line."""
-        return replace(
-            self,
-            description=one_line(redact(self.description, self.thread_id), DESCRIPTION_LIMIT),
-            evidence=tuple(item.redacted(redact, self.thread_id) for item in self.evidence),
-        )
+        description = one_line(redact(self.description, self.thread_id), DESCRIPTION_LIMIT)
+        evidence = tuple(item.redacted(redact, self.thread_id) for item in self.evidence)
+        return Moment(**{**vars(self), "description": description, "evidence": evidence})
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def evidence_json(evidence: Iterable[Evidence], run: int) -> str:
 
     `run` is written only where it is not that of the row.
     """
-    placed = [replace(item, run=None) if item.run == run else item for item in evidence]
+    placed = [Evidence(item.seq, item.call_id, item.quote) if item.run == run else item for item in evidence]
     unique = {(item.run or 0, item.seq, item.call_id or ""): item for item in placed}
     return json.dumps([unique[place].as_dict() for place in sorted(unique)], ensure_ascii=False)
 

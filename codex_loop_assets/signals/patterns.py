@@ -36,15 +36,27 @@ def matching(texts: pl.Series, *patterns: re.Pattern[str]) -> list[pl.Series]:
     Polars' engine sorts out what cannot match; where the pattern had to be widened for it, Python has the last word.
     """
     column = pl.Series("text", texts)
-    searches = [pl.col("text").str.contains(_columnar(pattern)[0]).fill_null(False) for pattern in patterns]
     try:
-        found = column.to_frame().select(search.alias(str(number)) for number, search in enumerate(searches))
+        found = _searched(column, patterns)
     except pl.exceptions.ComputeError:
         return [_confirmed(column, column.is_not_null(), pattern) for pattern in patterns]
     return [
         may if _columnar(pattern)[1] or not may.any() else _confirmed(column, may, pattern)
         for may, pattern in zip(found, patterns, strict=True)
     ]
+
+
+def perhaps_matching(texts: pl.Series, *patterns: re.Pattern[str]) -> list[pl.Series]:
+    """The same without the last word: some texts more, for a caller that looks at each of them anyhow."""
+    try:
+        return _searched(texts, patterns)
+    except pl.exceptions.ComputeError:
+        return [texts.is_not_null() for _ in patterns]
+
+
+def _searched(texts: pl.Series, patterns: Sequence[re.Pattern[str]]) -> list[pl.Series]:
+    searches = (pl.col(texts.name).str.contains(_columnar(pattern)[0]).fill_null(False) for pattern in patterns)
+    return texts.to_frame().select(search.alias(str(place)) for place, search in enumerate(searches)).get_columns()
 
 
 def _confirmed(texts: pl.Series, may: pl.Series, pattern: re.Pattern[str]) -> pl.Series:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_loop_assets.settings import section
-from codex_loop_assets.signals.patterns import any_of, matching, whole_words
+from codex_loop_assets.signals.patterns import any_of, matching, perhaps_matching, whole_words
 
 RULES = section("rules")
 WORDS = (
@@ -36,6 +36,8 @@ def test_many_texts_match_as_each_alone(name, texts):
     column = pl.Series([*texts, None], dtype=pl.String)
     (found,) = matching(column, pattern)
     assert found.to_list() == [pattern.search(text) is not None for text in texts] + [False]
+    (perhaps,) = perhaps_matching(column, pattern)
+    assert not (found & ~perhaps).any()
 
 
 def test_several_patterns_are_told_apart():
