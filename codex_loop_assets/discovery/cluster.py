@@ -150,8 +150,7 @@ def _step(
         return _Step(members, [], view, message)
     if not (present["arrived"] == day).any():
         return _Step(members, [], view, None)
-    commits = is_commit_day(day, present, settings)
-    outcome, events = _placed(type_, view, day, commits, previous, settings)
+    outcome, events = _placed(type_, view, day, present, previous, settings)
     unseen = present.join(view.members, on="signal_id", how="anti")
     sizes = dict(unseen.drop_nulls("cluster_id").group_by("cluster_id").len().iter_rows())
     events = [replace(event, size=event.size + sizes.get(event.cluster_id, 0)) for event in events]
@@ -191,26 +190,37 @@ def _moved(members: pl.DataFrame, view: View, outcome: identity.Outcome, events:
 
 
 def _placed(
-    type_: str, view: View, day: date, commits: bool, previous: pl.DataFrame, settings: Mapping[str, Any]
+    type_: str, view: View, day: date, present: pl.DataFrame, previous: pl.DataFrame, settings: Mapping[str, Any]
 ) -> tuple[identity.Outcome, list[identity.Event]]:
     """Fit the day's points and carry identity over; then points outside the fit join a cluster near enough."""
-    from codex_loop_assets.discovery.fit import fit_points, minimum_size
+    from codex_loop_assets.discovery.fit import NOT_FITTED, fit_points, minimum_size
 
     members, matrix = view.members, view.matrix
     ids, clusters = members["signal_id"].to_list(), members["cluster_id"].to_list()
     known = frozenset(previous["cluster_id"])
     codes = codes_of(members["cluster_id"])[0]
     fitted = fit_points(members["signal_id"], matrix, codes, view.arrived, day, settings)
-    if commits:
+    stands_for = _stands_for(present, members.filter(pl.Series(fitted > NOT_FITTED)), day, settings)
+    if is_commit_day(day, present, settings):
         whole = _just_merged(previous, day, settings["merge_holds_days"])
-        outcome = identity.commit(ids, type_, clusters, fitted, settings, known, whole)
+        outcome = identity.commit(ids, type_, clusters, fitted, settings, known, whole, stands_for)
     else:
         size = minimum_size(min(len(ids), settings["fit_cap"]), settings)
-        outcome = identity.join(ids, type_, clusters, fitted, size, known)
+        outcome = identity.join(ids, type_, clusters, fitted, size, known, stands_for)
     events = with_branches(outcome, clusters, matrix, settings)
     events = with_partings(events, outcome, members, previous, day, settings["parting_days"])
     _join_by_radius(outcome, matrix, fitted, settings)
     return outcome, events
+
+
+def _stands_for(
+    present: pl.DataFrame, fitted: pl.DataFrame, day: date, settings: Mapping[str, Any]
+) -> dict[str, float]:
+    """How many members of a cluster one of those in the fit stands for, where the fit took some of it."""
+    shaping = present.filter(pl.col("arrived") > day - timedelta(days=settings["window_days"]))
+    sizes, taken = (frame.drop_nulls("cluster_id").group_by("cluster_id").agg(pl.len()) for frame in (shaping, fitted))
+    both = sizes.join(taken, on="cluster_id", suffix="_taken").filter(pl.col("len") > pl.col("len_taken"))
+    return dict(both.select("cluster_id", pl.col("len") / pl.col("len_taken")).iter_rows())
 
 
 def _just_merged(previous: pl.DataFrame, day: date, days: int) -> frozenset[str]:

@@ -61,14 +61,17 @@ def join(
     fitted: np.ndarray,
     size: int,
     known: Collection[str] = (),
+    stands_for: Mapping[str, float] | None = None,
 ) -> Outcome:
     """A day without commit: points without a cluster join the one their group belongs to, or found one; nobody else
-    moves. `known`: ids of every cluster that ever lived."""
+    moves. `known`: ids of every cluster that ever lived. `stands_for`: how many members one of a cluster in the fit stands
+    for (1 where it is not said): of an old cluster the fit takes some, of the points at its edge all."""
+    stands_for = stands_for or {}
     outcome = Outcome(list(clusters))
     for points in _groups(fitted):
         loose = [point for point in points if clusters[point] is None]
         held = _counts(clusters[point] for point in points)
-        if len(loose) >= size and len(loose) * 2 > len(points):
+        if len(loose) >= size and len(loose) > _weight(held, stands_for):
             _found(outcome, ids, type_, loose, known)
         elif held:
             owner = max(held, key=lambda key: (held[key], key))
@@ -85,19 +88,20 @@ def commit(
     settings: Mapping[str, Any],
     known: Collection[str] = (),
     whole: Collection[str] = (),
+    stands_for: Mapping[str, float] | None = None,
 ) -> Outcome:
     """A commit day: the fit decides. Groups take over the cluster they match, the others are births or splits; clusters
     without a group merge into the one that holds most of their points, or dissolve when they are scattered.
 
     A point that the fit calls noise keeps its cluster. A cluster of which the fit saw too little is left alone. `whole`:
-    clusters that are not taken apart today, because they have just merged.
+    clusters that are not taken apart today, because they have just merged. `stands_for`: as in `join`.
     """
     groups = _movable(clusters, fitted, settings["minimum_cluster_size"])
     old_sizes = _counts(clusters[point] for points in groups for point in points)
     shared = [_counts(clusters[point] for point in points) for points in groups]
     matched = _match(groups, shared, old_sizes, settings)
     outcome = Outcome(list(clusters))
-    names = _name_groups(outcome, ids, type_, groups, shared, matched, known, whole)
+    names = _name_groups(outcome, ids, type_, groups, shared, matched, known, whole, stands_for or {})
     for index, points in enumerate(groups):
         for point in points:
             outcome.move(point, names[index], "fit" if names[index] in old_sizes else "birth")
@@ -144,9 +148,9 @@ def _match(groups, shared, old_sizes, settings) -> dict[int, str]:
     return matched
 
 
-def _name_groups(outcome, ids, type_, groups, shared, matched, known, whole) -> list[str]:
+def _name_groups(outcome, ids, type_, groups, shared, matched, known, whole, stands_for) -> list[str]:
     """The id of every group; births and splits are recorded. A group that is nobody's match founds a cluster, unless it is
-    a part of one that stays whole."""
+    a part of one that stays whole, or the edge of one whose members it shows few of."""
     old_sizes = _counts(cluster for counts in shared for cluster in counts for _ in range(counts[cluster]))
     names = []
     for index, points in enumerate(groups):
@@ -156,7 +160,11 @@ def _name_groups(outcome, ids, type_, groups, shared, matched, known, whole) -> 
         counts = shared[index]
         parent = max(counts, key=lambda key: (counts[key], key), default=None)
         split = parent is not None and counts[parent] * 2 > len(points)
-        if split and parent in whole:
+        loose = len(points) - sum(counts.values())
+        edge = parent is not None and counts[parent] * stands_for.get(parent, 1.0) > loose + _weight(
+            {key: count for key, count in counts.items() if key != parent}, stands_for
+        )
+        if parent in whole if split else edge:
             names.append(parent)
             continue
         names.append(founding_id(type_, [ids[point] for point in points], known))
@@ -201,6 +209,11 @@ def _groups(fitted: np.ndarray) -> list[list[int]]:
     for point in (fitted >= 0).nonzero()[0].tolist():
         groups.setdefault(int(fitted[point]), []).append(point)
     return sorted(groups.values())
+
+
+def _weight(counts: Mapping[str, int], stands_for: Mapping[str, float]) -> float:
+    """How many members the counted ones stand for."""
+    return sum(count * stands_for.get(cluster, 1.0) for cluster, count in counts.items())
 
 
 def _counts(values) -> dict[str, int]:

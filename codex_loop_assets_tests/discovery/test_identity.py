@@ -41,6 +41,17 @@ def test_a_cluster_that_has_just_merged_is_not_taken_apart_and_takes_in_what_is_
     assert outcome.clusters == ["a"] * 15 and outcome.events == []
 
 
+def test_points_at_the_edge_of_a_cluster_of_which_the_fit_shows_some_join_it_and_found_none():
+    """Of a large cluster the fit takes some members, of the new points all: beside two that stand for forty, six new ones
+    founded a double of it."""
+    clusters, fitted = ["a"] * 10 + [None] * 6, np.array([0] * 8 + [1] * 8)
+    joined = join(ids(16), "friction", clusters, fitted, 5, stands_for={"a": 20.0})
+    committed = commit(ids(16), "friction", clusters, fitted, SETTINGS, stands_for={"a": 20.0})
+    assert joined.clusters == committed.clusters == ["a"] * 16 and joined.events == committed.events == []
+    assert [event.kind for event in join(ids(16), "friction", clusters, fitted, 5).events] == ["birth"]
+    assert [event.kind for event in commit(ids(16), "friction", clusters, fitted, SETTINGS).events] == ["birth"]
+
+
 def test_a_point_that_became_noise_keeps_its_cluster():
     outcome = commit(ids(8), "friction", ["a"] * 8, np.array([0] * 6 + [-1] * 2), SETTINGS)
     assert outcome.clusters == ["a"] * 8

@@ -99,3 +99,12 @@ def test_a_history_many_times_the_cap_is_clustered_from_a_bounded_part_of_its_ve
         if made.truth[key]
     ]
     assert adjusted_rand_score(*zip(*themed, strict=True)) >= 0.9
+
+
+def test_a_history_many_times_the_cap_breeds_no_doubles_of_its_clusters():
+    made = stream([Theme(f"theme {number}", 6) for number in range(8)], 25, spread=0.4, background=0)
+    state, settings = None, SETTINGS | {"clusters": CLUSTERS | {"fit_cap": 150, "sample_per_cluster": 20}}
+    for number in range(25):
+        day = START + timedelta(number)
+        state = advance(state, day, made.signals, made.table, settings, embedding_model="test/64", newest=state)
+    assert state.clusters.filter(pl.col("status") == "live").height <= 10
