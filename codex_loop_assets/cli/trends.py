@@ -55,7 +55,7 @@ _EVERYTHING = (pl.col("cli_version") == ALL) & (pl.col("model") == ALL)
 
 
 def _rewards(home: Home, console: Console, dataset: str, days: int, since: date) -> None:
-    key = cluster_of(home, Path(dataset)) if Path(dataset).is_dir() else dataset
+    key = cluster_of(home, Path(dataset)) if Path(dataset).is_dir() else _named(home, dataset)
     rows = home.lake.read("eval_runs").filter((pl.col("cluster_id") == key) & (pl.col("started_at").dt.date() >= since))
     if rows.is_empty():
         raise Problem(
@@ -64,6 +64,13 @@ def _rewards(home: Home, console: Console, dataset: str, days: int, since: date)
     console.print(
         arms_table(rows.with_columns(arm=pl.col("started_at").dt.date().cast(pl.String) + "  " + pl.col("arm")))
     )
+
+
+def _named(home: Home, dataset: str) -> str:
+    """The cluster of a dataset that is named as its folder is; the name itself, which may be a cluster's, where none is."""
+    known = home.lake.read("harbor_datasets").drop_nulls("dataset_dir")
+    found = known.filter(pl.col("dataset_dir").str.ends_with(f"/{dataset}"))["cluster_id"]
+    return found[0] if len(found) else dataset
 
 
 def _rates(rows: pl.DataFrame, by: str | None) -> Table:

@@ -65,8 +65,13 @@ def _unmet(facts: Mapping[str, float], name: str, bound: float, reach: Mapping[s
 
 
 def _words(facts: Mapping[str, float], settings: Mapping[str, Any]) -> str:
+    where = f"{_many(facts['repositories'], 'repository', 'repositories')} and {_many(facts['users'], 'user', 'users')}"
     return (
-        f"{facts['size']} signals in {facts['sessions']} sessions of {facts['repositories']} repositories and"
-        f" {facts['users']} users, mean severity {facts['severity']:.1f}, {facts['recent']} in the last"
-        f" {settings['recent_days']} days, {facts['age_days']} days old"
+        f"{_many(facts['size'], 'signal', 'signals')} in {_many(facts['sessions'], 'session', 'sessions')} of {where},"
+        f" mean severity {facts['severity']:.1f}, {facts['recent']} in the last {settings['recent_days']} days, a pattern for"
+        f" {_many(facts['age_days'], 'day', 'days')}"
     )
+
+
+def _many(count: float, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"

@@ -101,9 +101,12 @@ def _pages(inputs: ReportInputs, paths: Mapping[str, str]) -> Iterator[_Page]:
 def _ticket_values(inputs: ReportInputs, ticket: Mapping[str, Any]) -> dict[str, Any]:
     text = inputs.ticket_texts.get(ticket["ticket_id"])
     rows = inputs.table("regressions").filter(pl.col("cluster_id") == ticket["cluster_id"])
+    # What was measured stands between the ticket's head and its parts, each of which begins with a heading.
+    head, heading, parts = ticket_html(text).partition("<h2") if text else ("", "", "")
     return {
         "ticket": ticket,
-        "body": ticket_html(text) if text else None,
+        "head": head,
+        "parts": heading + parts,
         "regressions": rows.sort("candidate_arm", "endpoint").to_dicts(),
     }
 

@@ -108,11 +108,17 @@ def test_doctor_answers_the_four_troubleshooting_cases(guide):
         file.write(
             '{"schema_version":"something_else","thread_id":"x","seq":1,"timestamp":"2026-03-01T10:00:00.000Z","type":"event","payload":{}}\n'
         )
+    headless = "broken/trace_spine/019c0000-0000-7000-8000-00000000cccc"
+    os.makedirs(headless, exist_ok=True)
+    with open(f"{headless}/segment-000.jsonl", "w") as file:
+        file.write(
+            '{"schema_version":"codex_trace_spine_v1","thread_id":"x","seq":1,"timestamp":"2026-03-01T10:00:00.000Z","type":"event","payload":{}}\n'
+        )
     guide("codex-loop ingest --home ./sick --codex-home broken")
     guide("codex-loop signals --home ./sick")
     output = " ".join(guide("codex-loop doctor --home ./sick", code=1).split())
     assert "has no segment-*.jsonl" in output
-    assert "schema_version" in output and "quarantined" in output
+    assert "schema_version is not codex_trace_spine_v1" in output and "no session_meta record" in output
     assert "too few friction signals to cluster: need 5, have 0" in output
     assert "uv tool install harbor" in output
 
