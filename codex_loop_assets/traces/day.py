@@ -93,6 +93,8 @@ class _Earlier:
         self._by_stem = {(row["home"], stem(row["path"])): row for row in self.rows if row["source"] == ROLLOUT}
 
     def of(self, ref: SourceRef) -> dict | None:
+        if not self.rows:
+            return None
         found = self._by_path.get((ref.home, ref.source, ref.path))
         if found is None and ref.source == ROLLOUT:
             found = self._by_stem.get((ref.home, stem(ref.path)))

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 
+from orjson import JSONDecodeError, loads
+
 from codex_loop_assets.traces.row import Content, words
+from codex_loop_assets.traces.values import to_json
 
 ROLLOUT_HEAD = re.compile(rb'\{"timestamp":"([0-9T:.Z+-]*)",("ordinal":\d+,)?"type":"')
 """Groups: timestamp, ordinal or None."""
@@ -84,8 +87,16 @@ def snapshot(commit: re.Match) -> Content:
     return (*_SNAPSHOT, detail.decode())
 
 
-def token_count(usage: re.Match) -> Content:
+def totals(usage: re.Match) -> dict | None:
+    """The totals of a match of USAGE; None where they are no JSON after all."""
+    try:
+        return loads(usage[1])
+    except JSONDecodeError:
+        return None
+
+
+def token_count(usage: re.Match, totals: dict) -> Content:
     """Content of a token_count: totals, tokens in the context after the last request, and the window's size."""
-    totals, used, window = usage.groups()
+    used, window = usage[2], usage[3]
     detail = b'{"context_tokens":%b}' % used if window is None else _TOKENS % (used, window)
-    return (*_TOKEN_COUNT, totals.decode(), detail.decode())
+    return (*_TOKEN_COUNT, to_json(totals) if totals else None, detail.decode())

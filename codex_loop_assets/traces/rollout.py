@@ -87,14 +87,14 @@ class RolloutReader:
 
     def _block(self, block: Block, number: int) -> int:
         """Read a block's lines, of which the first is number + 1; gives the number of its last."""
-        offset, line, quick_kinds = block.offset, self._line, _QUICK_KINDS
+        offset, line, by_tag, by_key = block.offset, self._line, _QUICK_TAGS, _QUICK_KEYS
         for data in block.lines:
             number += 1
-            place = data.find(b'"payload":{', 0, 160) + 11
-            read = quick_kinds.get(data[place : data.find(b'"', place + 8, place + 64)])
-            if read is None and data.startswith(_DIRECTORY, place):
-                read = _quick_context
-            if read is None or not read(self, data, place, number, offset):
+            # Cutting up a piece takes less than finding places in the whole.
+            head, _, payload = data[:_LOOK_AT].partition(_PAYLOAD)
+            key, _, value = payload.partition(b'":"')
+            read = by_tag.get(value.partition(b'"')[0]) if key == b"type" else by_key.get(key)
+            if read is None or not read(self, data, len(head) + _TO_KEY, number, offset):
                 line(data, number, offset)
             offset += len(data)
         self.batches.settle(offset - block.offset)
@@ -105,7 +105,7 @@ class RolloutReader:
 
     def _is_quick(self, data: bytes, place: int, opening: bytes) -> bool:
         """Whether a payload, which is a whole object to the end of its line, follows such an opening."""
-        return data.endswith(opening, 0, place) and data.endswith(quick.ENDS) and self._copied.over
+        return self._copied.over and data[place - len(opening) : place] == opening and data.endswith(quick.ENDS)
 
     def _quick_context(self, data: bytes, place: int, number: int, offset: int) -> bool:
         """A turn context is written for every model request, mostly word for word the same."""
@@ -127,8 +127,15 @@ class RolloutReader:
         usage = quick.USAGE.match(data, place + len(_INFO)) if data.startswith(_INFO, place) else None
         if usage is None or not quick.is_plain(usage):
             return False
-        self._raw_totals = data[place : usage.end(1)]
-        return self._quick_store(data, number, offset, quick.token_count(usage))
+        totals = quick.totals(usage)
+        if totals is None:
+            return False
+        if totals == self._totals:
+            return self._pass_over("token_count_unchanged")
+        if not self._quick_store(data, number, offset, quick.token_count(usage, totals)):
+            return False
+        self._totals, self._raw_totals = totals, data[place : usage.end(1)]
+        return True
 
     def _quick_reasoning(self, data: bytes, place: int, number: int, offset: int) -> bool:
         if not self._is_quick(data, place, _ITEM):
@@ -155,9 +162,9 @@ class RolloutReader:
         era = "E" if head[2] else "C"
         if self.era is None or era > self.era:
             self.era = era
-        self.batches.rows.append(
-            (self.origin, self._run, number, 0, head[1].decode(), len(data), self._file, offset, self._turn, *found)
-        )
+        timestamp = head[1].decode()
+        place = (self.origin, self._run, number, 0, timestamp, len(data), self._file, offset, self._turn)
+        self.batches.rows.append(place + found)
         return True
 
     def _line(self, data: bytes, number: int, offset: int) -> None:
@@ -240,7 +247,7 @@ class RolloutReader:
                 return self._normaliser.event(msg)
             if totals is None or totals == self._totals:
                 return "token_count_unchanged"
-            self._totals = totals
+            self._totals, self._raw_totals = totals, b""
         elif "turn_id" in msg:
             self._see_turn(msg)
         return self._normaliser.event(msg)
@@ -249,7 +256,9 @@ class RolloutReader:
         meta = mapping(payload)
         if self.meta is not None and meta.get("id") != self.meta.get("id"):
             return "session_meta_of_another_thread"
-        self.meta = self.meta or meta
+        if self.meta is None:
+            # Without the instructions: they are most of a day's small sessions, and would be kept until its end.
+            self.meta = {key: value for key, value in meta.items() if not key.endswith("instructions")}
         found = self._normaliser.record("session_meta", meta)
         reverted = self._reverted(mapping(meta.get("history_base")))
         # A later file of the thread is named after its rollout, the first one after the thread.
@@ -295,9 +304,8 @@ class RolloutReader:
         elif kind == "task_started" or kind == "task_complete":
             self._see_era("D")
         part = number if self.era == "A" else 0
-        self.batches.rows.append(
-            (self.origin, self._run, number, part, timestamp, size, self._file, offset, self._turn, *found)
-        )
+        place = (self.origin, self._run, number, part, timestamp, size, self._file, offset, self._turn)
+        self.batches.rows.append(place + found)
 
     def _long_line(self, data: bytes, number: int, offset: int, size: int) -> None:
         timestamp, _, found = head_content(data, size)
@@ -306,20 +314,20 @@ class RolloutReader:
         self._store(number, offset, size, timestamp, found, "long_line")
 
 
-_DIRECTORY = b'"cwd":'
+_PAYLOAD, _LOOK_AT = b'"payload":{"', 200
+_TO_KEY = len(_PAYLOAD) - 1
 _INFO = b'"type":"token_count","info":{'
 _CONTEXT, _EVENT, _ITEM = (
     f'"type":"{kind}","payload":{{'.encode() for kind in ("turn_context", "event_msg", "response_item")
 )
-_quick_context = RolloutReader._quick_context
-_QUICK_KINDS = {
-    b'"turn_id': _quick_context,
-    b'"type":"token_count': RolloutReader._quick_tokens,
-    b'"type":"reasoning': RolloutReader._quick_reasoning,
-    b'"type":"ghost_snapshot': RolloutReader._quick_snapshot,
-    **{b'"type":"' + delta.encode(): RolloutReader._quick_delta for delta in quick.DELTAS},
+_QUICK_KEYS = dict.fromkeys((b"cwd", b"turn_id"), RolloutReader._quick_context)
+_QUICK_TAGS = {
+    b"token_count": RolloutReader._quick_tokens,
+    b"reasoning": RolloutReader._quick_reasoning,
+    b"ghost_snapshot": RolloutReader._quick_snapshot,
+    **{delta.encode(): RolloutReader._quick_delta for delta in quick.DELTAS},
 }
-"""How a payload opens (up to the quote that ends its tag, or its first key) -> how its line is read without decoding."""
+"""The first key of a payload, or its tag where that comes first -> how its line is read without decoding."""
 
 
 def _is_totals(record: dict) -> bool:

@@ -154,10 +154,16 @@ class SpineReader:
             return False
         if usage[1] == self._raw_totals:
             return self._pass_over("token_count_unchanged", head)
+        totals = quick.totals(usage)
+        if totals is None:
+            return False
         self._raw_totals = usage[1]
+        if totals == self._totals:
+            return self._pass_over("token_count_unchanged", head)
+        self._totals = totals
         self.tally.read += 1
         turn = _turn_of(head[5].decode())
-        self._store(int(head[2]), offset, size, head[3].decode(), quick.token_count(usage), "token_count", turn)
+        self._store(int(head[2]), offset, size, head[3].decode(), quick.token_count(usage, totals), "token_count", turn)
         return True
 
     def _line(self, data: bytes, number: int, offset: int, size: int) -> None:
@@ -240,7 +246,7 @@ class SpineReader:
         totals = mapping(info).get("total_token_usage")
         if info is None or (totals is not None and totals == self._totals):
             return "token_count_unchanged"
-        self._totals = totals
+        self._totals, self._raw_totals = totals, b""
         found = self._normaliser.event(msg)
         if self._inherits and totals is not None and type(found) is not str:
             # A fork counts its tokens on from its parent's totals, which Codex reports before the first request.

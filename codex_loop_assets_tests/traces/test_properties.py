@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import zstandard
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_loop_assets import canon
+from codex_loop_assets.traces import rollout
 from codex_loop_assets_tests.traces.building import (
     OTHER,
     THREAD,
@@ -51,6 +53,12 @@ def canonical(found) -> None:
 
 
 def ingest_rollout(data: bytes):
+    found = read_rollout(data)
+    canonical(found)
+    return found
+
+
+def read_rollout(data: bytes):
     with tempfile.TemporaryDirectory() as folder:
         path = rollout_path(Path(folder))
         path.parent.mkdir(parents=True)
@@ -58,7 +66,6 @@ def ingest_rollout(data: bytes):
         found = ingest(Path(folder))
     physical = data.count(b"\n") + (not data.endswith(b"\n") and data != b"")
     assert found.spines["lines"][0] == physical
-    canonical(found)
     return found
 
 
@@ -106,6 +113,45 @@ def test_any_field_may_be_missing_new_or_of_another_type_in_any_mix_of_eras(reco
     data = b"".join(json.dumps(record).encode() + b"\n" for record in records)
     ingest_rollout(dumps(ROLLOUT[0]) + b"\n" + data)
     ingest_spine(dumps(SPINE[0]) + b"\n" + data)
+
+
+def reasoned(seconds: float, text: str | None) -> list[dict]:
+    """A request's reasoning: its summary as an event and as an item, or the encrypted text alone."""
+    summary = [{"type": "summary_text", "text": text}] if text else []
+    item = {"type": "reasoning", "summary": summary, "content": None, "encrypted_content": "gAAA-_="}
+    event = [line(seconds, "event_msg", {"type": "agent_reasoning", "text": text})] if text else []
+    return [*event, line(seconds, "response_item", item)]
+
+
+CONTEXT = {"cwd": "/home/ann/app", "approval_policy": "never", "model": "m"}
+COMMIT = {"id": "a1b2", "parent": None, "preexisting_untracked_files": [], "preexisting_untracked_dirs": []}
+FREQUENT = [
+    *(tokens(n, total) for n, total in enumerate((0, 30, 30, 99))),
+    *(line(4, "turn_context", context) for context in (CONTEXT, {**CONTEXT, "turn_id": "t1"}, {"turn_id": "t2"})),
+    *reasoned(5, "why"), *reasoned(6, None),
+    line(7, "response_item", {"type": "ghost_snapshot", "ghost_commit": COMMIT}),
+    line(8, "event_msg", {"type": "agent_message_delta", "delta": "a"}), *prompt(9, "go on"),
+]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(FREQUENT) | disturbed(FREQUENT), max_size=8),
+    st.sampled_from([None, (",", ":")]),
+    st.booleans(),
+)
+def test_lines_read_without_decoding_say_what_decoding_says(records, separators, numbered):
+    """Nothing but the time depends on which tags are recognised. (Turn contexts are the same only word by word.)"""
+    data = dumps(ROLLOUT[0]) + b"\n"
+    for place, record in enumerate(records):
+        head = {"timestamp": None, "ordinal": place} if numbered else {"timestamp": None}
+        data += json.dumps({**head, **record}, separators=separators).encode() + b"\n"
+    quickly = read_rollout(data)
+    with mock.patch.object(rollout, "_QUICK_TAGS", {}):
+        decoded = read_rollout(data)
+    assert quickly.events.equals(decoded.events)
+    counts = ("status", "lines_read", "lines_skipped", "lines_torn", "skipped", "unknown_kinds", "era")
+    assert quickly.spines.select(counts).equals(decoded.spines.select(counts))
 
 
 @pytest.mark.parametrize("records", [ROLLOUT, SPINE], ids=["rollout", "spine"])
