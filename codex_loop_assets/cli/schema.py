@@ -14,15 +14,13 @@ import click
 import polars as pl
 from rich.table import Table
 
-from codex_loop_assets import clock
 from codex_loop_assets.cli.console import open_console
 from codex_loop_assets.cli.options import Problem, home_options
 from codex_loop_assets.discovery import governance
 from codex_loop_assets.discovery.propose import by_impact
 from codex_loop_assets.discovery.waiting import proposals_waiting
-from codex_loop_assets.resources.files import write_text
+from codex_loop_assets.resources import proposals
 from codex_loop_assets.resources.homes import Home
-from codex_loop_assets.resources.proposals import decide, proposals_now
 from codex_loop_assets.resources.schema import current_schema
 
 _who = click.option("--who", default=getpass.getuser, help="Who decides (default: your user name).")
@@ -33,7 +31,7 @@ _who = click.option("--who", default=getpass.getuser, help="Who decides (default
 @home_options()
 def schema_proposals(home: Home, everything: bool) -> None:
     """List proposed categories with their evidence."""
-    frame = proposals_now(home)
+    frame = proposals.proposals_now(home)
     shown = frame if everything else frame.filter(pl.col("status") == "open")
     console = open_console()
     days = home.lake.keys("proposals_waiting")
@@ -68,7 +66,7 @@ def schema_proposals(home: Home, everything: bool) -> None:
 def schema_approve(home: Home, proposal_id: str, reason: str, who: str) -> None:
     """Promote a proposal: from the next day on it is detected in every turn."""
     with _decisions():
-        entry = decide(home, proposal_id, approve=True, who=who, reason=reason)
+        entry = proposals.decide(home, proposal_id, approve=True, who=who, reason=reason)
     click.echo(
         f"{entry['category_name']} is detected from the next day on; for earlier days: codex-loop signals --reschema --from DAY"
     )
@@ -82,27 +80,24 @@ def schema_approve(home: Home, proposal_id: str, reason: str, who: str) -> None:
 def schema_reject(home: Home, proposal_id: str, reason: str, who: str) -> None:
     """Turn a proposal down; it does not come back unchanged."""
     with _decisions():
-        decide(home, proposal_id, approve=False, who=who, reason=reason)
+        proposals.decide(home, proposal_id, approve=False, who=who, reason=reason)
     click.echo(f"{proposal_id} rejected")
 
 
 @click.command()
-@click.option("--confidence", default=0.85, show_default=True, type=click.FloatRange(0, 1))
-@click.option("--min-samples", default=10, show_default=True, type=click.IntRange(min=1))
-@click.option("--min-sessions", default=5, show_default=True, type=click.IntRange(min=1), help="Distinct sessions.")
+@click.option("--confidence", type=click.FloatRange(0, 1), help="Least confidence (packaged default: 0.85).")
+@click.option("--min-samples", type=click.IntRange(min=1), help="Least signals (packaged default: 10).")
+@click.option("--min-sessions", type=click.IntRange(min=1), help="Least distinct sessions (packaged default: 5).")
 @home_options()
-def schema_auto_promote(home: Home, confidence: float, min_samples: int, min_sessions: int) -> None:
-    """Promote every open proposal that is confident, large and widespread enough (never by size alone)."""
+def schema_auto_promote(
+    home: Home, confidence: float | None, min_samples: int | None, min_sessions: int | None
+) -> None:
+    """Promote every open proposal that is confident, large and widespread enough (never by size alone). The defaults are
+    the table `discovery.governance` of the configuration."""
+    asked = {"confidence": confidence, "minimum_samples": min_samples, "minimum_sessions": min_sessions}
+    given = {name: value for name, value in asked.items() if value is not None}
     with _decisions():
-        entries = governance.auto_promote(
-            home.decisions_path,
-            proposals_now(home),
-            clock.now(),
-            list(current_schema(home).categories),
-            confidence=confidence,
-            minimum_samples=min_samples,
-            minimum_sessions=min_sessions,
-        )
+        entries = proposals.promote_by_rule(home, **home.section("discovery")["governance"] | given)
     for entry in entries:
         click.echo(f"promoted {entry['category_name']} ({entry['proposal_id']})")
     if not entries:
@@ -117,7 +112,7 @@ def schema_auto_promote(home: Home, confidence: float, min_samples: int, min_ses
 def schema_retire(home: Home, name: str, reason: str, who: str) -> None:
     """Stop looking for a category; what it found stays readable."""
     with _decisions():
-        governance.retire(home.decisions_path, name, who, clock.now(), reason, list(current_schema(home).active()))
+        proposals.retire(home, name, who=who, reason=reason)
     click.echo(f"{name} is retired")
 
 
@@ -139,12 +134,7 @@ def schema_categories(home: Home) -> None:
 @home_options()
 def schema_export(home: Home, output: Path) -> None:
     """Write the categories as JSON, for version control."""
-    schema = current_schema(home)
-    categories = [category.model_dump(mode="json") for category in schema.categories.values()]
-    write_text(
-        output, governance.export_schema(categories, governance.read_decisions(home.decisions_path), schema.version)
-    )
-    click.echo(f"{len(categories)} categories: {output}")
+    click.echo(f"{proposals.export(home, output)} categories: {output}")
 
 
 class _decisions:
