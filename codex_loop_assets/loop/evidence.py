@@ -241,7 +241,8 @@ def program(command: str, settings: Mapping) -> str | None:
     ):
         wrapped = wrapped or words[0] in settings["wrappers"]
         words = words[1:]
-    if words[0] in settings["multi_tools"] and len(words) > 1:
+    # An option names no subcommand: `python -` reads a script, `git -C DIR pull` runs elsewhere.
+    if words[0] in settings["multi_tools"] and len(words) > 1 and (words[1] == "-m" or not words[1].startswith("-")):
         taken = words[:3] if words[1] == "-m" else words[:2]
         return " ".join(taken) if " ".join(taken) in command else words[0]
     return words[0]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from codex_loop_assets.loop import claims, life, tickets
 from codex_loop_assets.loop.advice import Advice, Suggestion
+from codex_loop_assets.loop.evidence import program
 from codex_loop_assets.settings import section
 from codex_loop_assets_tests.loop import world
 
@@ -81,6 +82,21 @@ def test_advice_that_fits_any_category_is_given_only_where_none_of_its_own_does(
     assert not any(general in suggestion.text for suggestion in build(frames).advice.suggestions)
     frames["clusters"] = frames["clusters"].with_columns(top_category=pl.lit("plan_update_churn"))
     assert any(general in suggestion.text for suggestion in build(frames).advice.suggestions)
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("cd app && git push origin main", "git push"),
+        ("python -m build --wheel", "python -m build"),
+        ("python - <<'EOF'", "python"),
+        ("git -C sub pull", "git"),
+        ("timeout 60 pytest -q tests", "pytest"),
+        ("", None),
+    ],
+)
+def test_a_program_is_named_with_its_subcommand_and_without_its_options(command, name):
+    assert program(command, SETTINGS["facts"]) == name
 
 
 def test_a_ticket_without_a_task_says_why_there_is_none():
