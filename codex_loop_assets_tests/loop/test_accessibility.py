@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_loop_assets.loop import site
+from codex_loop_assets.loop import life, site
 from codex_loop_assets.loop.report import day_page
 from codex_loop_assets_tests.loop.test_pages import DAY, inputs
 from codex_loop_assets_tests.loop.world import CLUSTER, thread
@@ -82,6 +82,7 @@ def violations(folder, pages, path, axe, dark, width):
         (f"sessions/{thread(1)}.html", False, 1280),
         ("trends.html", True, 500),
         ("tickets.html", False, 1280),
+        (f"tickets/{life.ticket_id(CLUSTER)}.html", True, 500),
         ("days.html", True, 1280),
         ("clusters.html", False, 500),
         ("sessions.html", True, 500),
