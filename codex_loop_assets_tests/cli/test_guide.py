@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -127,3 +128,12 @@ def test_every_command_explains_itself():
     for name in COMMANDS:
         result = CliRunner().invoke(main, [name, "--help"])
         assert result.exit_code == 0 and len(result.output.splitlines()) > 4, name
+
+
+def test_the_page_that_maps_the_guide_names_every_command_table_and_collection():
+    page = (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
+    commands = [name for name in COMMANDS if f"`codex-loop {name}" not in page and f"`{name}`" not in page]
+    assert commands == []
+    tables = ("sessions", "turns", "tool_calls", "signals", "clusters", "schema_proposals", "eval_runs")
+    collections = ("signal_embeddings", "session_embeddings", "cluster_centroids")
+    assert all(re.search(rf"\b{name}\b", page) for name in (*tables, *collections))
