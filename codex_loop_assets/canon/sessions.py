@@ -44,17 +44,6 @@ def from_timeline(line: Timeline, spines: pl.DataFrame, turns: pl.DataFrame, too
 def _metadata(line: Timeline) -> pl.DataFrame:
     """From the first session_meta, completed by session_configured and git artifacts."""
     events = line.events
-    metas = events.lazy().filter(pl.col("kind") == "session_meta").select("thread", "detail", "cwd")
-    first = metas.unique("thread", keep="first", maintain_order=True).collect()
-    path = {
-        "forked_from_id": "$.forked_from_id", "cli_version": "$.cli_version", "model_provider": "$.model_provider",
-        "meta_commit": "$.git.commit_hash", "meta_branch": "$.git.branch", "meta_url": "$.git.repository_url",
-    }  # fmt: skip
-    meta = first.select(
-        "thread",
-        pl.col("cwd").alias("meta_cwd"),
-        *(pl.col("detail").str.json_path_match(p).alias(n) for n, p in path.items()),
-    )
     git = events.filter((pl.col("kind") == "artifact_ref") & pl.col("name").is_in(("git_info", "git_diff"))).select(
         "thread",
         pl.col("detail").str.json_path_match("$.git.commit_hash").alias("git_commit"),
@@ -72,11 +61,7 @@ def _metadata(line: Timeline) -> pl.DataFrame:
     stated = line.stated.group_by("thread", maintain_order=True).agg(
         pl.col("model").first(ignore_nulls=True), pl.col("cwd").first(ignore_nulls=True).alias("stated_cwd")
     )
-    return (
-        stated.join(meta, on="thread", how="left")
-        .join(git, on="thread", how="left")
-        .join(line.metadata, on="thread", how="left")
-    )
+    return stated.join(git, on="thread", how="left").join(line.metadata, on="thread", how="left")
 
 
 def _observed(events: pl.DataFrame) -> pl.DataFrame:

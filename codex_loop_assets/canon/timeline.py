@@ -8,9 +8,16 @@ from functools import cached_property
 import polars as pl
 
 from codex_loop_assets.canon import context, prompts, usage
+from codex_loop_assets.canon.details import text_fields
 from codex_loop_assets.canon.settings import CanonSettings, canon_settings
 
 _KEY = ("thread", "run", "turn_id")
+_METADATA = {
+    "originator": "originator", "session_source": "source", "thread_source": "thread_source",
+    "parent_thread_id": "parent_thread_id", "agent_role": "agent_role", "forked_from_id": "forked_from_id",
+    "cli_version": "cli_version", "model_provider": "model_provider", "meta_commit": "git.commit_hash",
+    "meta_branch": "git.branch", "meta_url": "git.repository_url",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,11 @@ class Timeline:
 
     @cached_property
     def metadata(self) -> pl.DataFrame:
-        """Per thread, from its first session_meta: who wrote it (`originator`, `session_source`, ...)."""
-        fields = ("originator", "source", "thread_source", "parent_thread_id", "agent_role")
-        metas = self.events.lazy().filter(pl.col("kind") == "session_meta").select("thread", "detail")
-        first = metas.unique("thread", keep="first", maintain_order=True).collect()
-        columns = (pl.col("detail").str.json_path_match(f"$.{name}").alias(name) for name in fields)
-        return first.select("thread", *columns).rename({"source": "session_source"})
+        """Per thread, from its first session_meta: who wrote it (`originator`, `session_source`, ...), and where."""
+        metas = self.events.lazy().filter(pl.col("kind") == "session_meta")
+        told = metas.select("thread", "detail", pl.col("cwd").alias("meta_cwd"))
+        first = told.unique("thread", keep="first", maintain_order=True).collect()
+        return first.select("thread", "meta_cwd").hstack(text_fields(first["detail"], _METADATA))
 
 
 def timeline(events: pl.DataFrame, settings: CanonSettings | None = None) -> Timeline:
