@@ -19,6 +19,8 @@ import polars as pl
 Signature = tuple[int, int, int]
 # Bytes of all frames kept, and of the largest one: a day of a busy team is read once and in one go, and is not kept.
 KEPT, LARGEST = 128_000_000, 4_000_000
+# What a column takes beside its values, which is most of what the frame of a quiet day takes.
+BYTES_PER_COLUMN = 1000
 
 
 class FrameCache:
@@ -40,7 +42,7 @@ class FrameCache:
                 self._frames.move_to_end(path)
                 return known[1].clone()
         frame = load(path)
-        size = int(frame.estimated_size())
+        size = int(frame.estimated_size()) + BYTES_PER_COLUMN * frame.width
         with self._lock:
             self._drop(path)
             if size <= self._largest and before is not None and _signature(path) == before:

@@ -68,7 +68,7 @@ def test_a_caller_that_changes_its_frame_changes_nobody_else_s(tmp_path):
 
 
 def test_what_is_not_used_goes_when_the_bytes_are_spent(tmp_path, counted):
-    cache = FrameCache(kept=3000, largest=1000)
+    cache = FrameCache(kept=6000, largest=2000)
     for name in "abcd":
         replaced(tmp_path / name, list(range(100)))
     replaced(tmp_path / "large", list(range(1000)))
