@@ -160,11 +160,8 @@ def _name_groups(outcome, ids, type_, groups, shared, matched, known, whole, sta
         counts = shared[index]
         parent = max(counts, key=lambda key: (counts[key], key), default=None)
         split = parent is not None and counts[parent] * 2 > len(points)
-        loose = len(points) - sum(counts.values())
-        edge = parent is not None and counts[parent] * stands_for.get(parent, 1.0) > loose + _weight(
-            {key: count for key, count in counts.items() if key != parent}, stands_for
-        )
-        if parent in whole if split else edge:
+        stays = parent in whole if split else _is_edge(points, counts, parent, stands_for)
+        if stays:
             names.append(parent)
             continue
         names.append(founding_id(type_, [ids[point] for point in points], known))
@@ -173,6 +170,13 @@ def _name_groups(outcome, ids, type_, groups, shared, matched, known, whole, sta
             Event("split" if split else "birth", names[-1], parent if split else "", overlap, len(points))
         )
     return names
+
+
+def _is_edge(points, counts, parent, stands_for) -> bool:
+    """Whether the members that the points of a cluster stand for outnumber all else in the group."""
+    rest = {key: count for key, count in counts.items() if key != parent}
+    loose = len(points) - sum(counts.values())
+    return parent is not None and _weight({parent: counts[parent]}, stands_for) > loose + _weight(rest, stands_for)
 
 
 def _members(clusters: Sequence[str | None], wanted: set[str]) -> dict[str, list[int]]:

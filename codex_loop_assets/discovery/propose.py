@@ -51,8 +51,8 @@ def propose(
     `signals`: as given to `cluster.advance`. `categories`: name -> fields of every category of the schema (status
     built_in, promoted or retired). `decisions`: the whole log; only those taken by the end of the day count.
     `previous`: the frame of the newest earlier day. `settings`: the `discovery` section. `requests`: thread_id -> opening
-    request (text.opening_requests), which teaches a category to tell the request from the trouble. `detector`: how a promoted category is looked
-    for (the table `promoted` of the section `local_judge`; the packaged one when absent).
+    request (text.opening_requests), which teaches a category to tell the request from the trouble. `detector`: how a
+    promoted category is looked for (the table `promoted` of the section `local_judge`; the packaged one when absent).
     """
     earlier = TABLES["schema_proposals"].empty() if previous is None else previous
     earlier = with_decisions(earlier, decided_by(decisions, state.day))
