@@ -30,6 +30,8 @@ def decided(events: pl.DataFrame) -> pl.DataFrame:
     """(thread, ordinal of the request, approval, ambiguous_approval) for every request, `unanswered` included."""
     kinds = (*APPROVAL_REQUESTS, *APPROVAL_DECISIONS, "turn_aborted", "task_complete")
     threads = events.filter(pl.col("kind").is_in(APPROVAL_REQUESTS))["thread"].unique()
+    if threads.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
     rows = events.filter(pl.col("kind").is_in(kinds) & pl.col("thread").is_in(threads.implode())).select(
         "thread", "run", "turn_id", "ordinal", "kind", "call_id", "decision",
         pl.col("detail").str.json_path_match("$.approval_id").alias("approval_id"),

@@ -37,6 +37,8 @@ def _by_file(turns: pl.DataFrame, events: pl.DataFrame) -> set[tuple[int, int]]:
     metas = events.filter(
         (pl.col("kind") == "session_meta") & pl.col("detail").str.contains('"reverted"', literal=True)
     )
+    if metas.is_empty():
+        return set()
     bounds = metas.select(
         "thread",
         "run",

@@ -1,6 +1,7 @@
 """Collecting the events of many sources as columns: rows are tuples until a batch is full, then one Polars frame.
 
-A file of a gigabyte thus never exists as Python objects, and a day of thousands of small sessions is a few frames.
+A file of a gigabyte thus never exists as Python objects, and a day of thousands of small sessions is a few frames. The
+texts are kept apart (see `texts`): of all columns they alone are too much for such a file.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import polars as pl
 from codex_loop_assets.tables import EVENTS
 from codex_loop_assets.traces.row import CONTENT
 from codex_loop_assets.traces.settings import ReadSettings
+from codex_loop_assets.traces.texts import Texts
 from codex_loop_assets.traces.timestamps import parse_timestamps
 
 _PLACE = ("origin", "run", "seq", "part", "ts", "payload_bytes", "file", "offset", "turn_at")
@@ -27,7 +29,7 @@ _SEPARATOR = "\x00"
 
 class EventBatches:
     """Takes events one at a time, gives one frame of `events` columns: `origin` (number of the source) stands for
-    thread_id, source and ordinal.
+    thread_id, source and ordinal; `text` holds places in `texts`.
 
     Readers append to `rows` themselves, because a call per line costs more than the rest: (origin, run, seq, part,
     time as text, size in bytes, file number, byte offset, turn id in force) + content. Between blocks they call
@@ -36,6 +38,7 @@ class EventBatches:
 
     def __init__(self, settings: ReadSettings):
         self.rows: list[tuple] = []
+        self.texts = Texts(settings.plain_text_bytes)
         self._row_limit = settings.batch_rows
         self._byte_limit = settings.batch_bytes
         self._bytes = 0
@@ -64,7 +67,11 @@ class EventBatches:
             columns["paths"] = tuple(None if p is None else _SEPARATOR.join(p) for p in paths)
         for name, values in columns.items():
             series = _series(name, values)
-            self._parts[name].append(parse_timestamps(series) if name == "ts" else series)
+            if name == "ts":
+                series = parse_timestamps(series)
+            elif name == "text":
+                series = self.texts.add(series)
+            self._parts[name].append(series)
 
     def frame(self) -> pl.DataFrame:
         """Everything added, in the order it was added."""

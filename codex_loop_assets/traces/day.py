@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 
 import orjson
 import polars as pl
@@ -22,25 +23,44 @@ from codex_loop_assets.traces.discover import ROLLOUT, SourceRef, dated
 from codex_loop_assets.traces.names import is_document, stem
 from codex_loop_assets.traces.settings import ReadSettings, read_settings
 from codex_loop_assets.traces.sources import read_source
+from codex_loop_assets.traces.texts import Texts
 from codex_loop_assets.traces.values import to_json
 
 _DOCUMENTS = "\0documents"  # No thread has such an id.
+_PART = 50_000  # rows
 
 
 @dataclass
 class DayTraces:
-    """The day's tables, and which sources were opened to make them (home:path)."""
+    """The day's tables, and which sources were opened to make them (home:path).
+
+    `rows` are the events with places in `texts` instead of their texts: a large session's texts never lie in memory at once.
+    """
 
     spines: pl.DataFrame
-    events: pl.DataFrame
+    rows: pl.DataFrame
+    texts: Texts
     opened: list[str] = field(default_factory=list)
+
+    @cached_property
+    def events(self) -> pl.DataFrame:
+        """The whole table `events`."""
+        return self._with_texts(self.rows)
+
+    def event_parts(self) -> Iterator[pl.DataFrame]:
+        """The same in order, a part at a time."""
+        for start in range(0, self.rows.height, _PART):
+            yield self._with_texts(self.rows.slice(start, _PART))
+
+    def _with_texts(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(self.texts.at(rows["text"]))
 
 
 def build_day(
     day: date,
     refs: list[SourceRef],
     previous_spines: pl.DataFrame | None = None,
-    previous_events: pl.DataFrame | None = None,
+    previous_events: pl.DataFrame | pl.LazyFrame | None = None,
     *,
     now: datetime | None = None,
     settings: ReadSettings | None = None,
@@ -64,11 +84,13 @@ def build_day(
     events = _events(frame, outcomes)
     del frame
     old_rows, threads, moved = _kept_rows(unchanged, earlier, refs, outcomes)
-    if previous_events is not None and previous_events.height:
-        kept = previous_events.filter(pl.col("thread_id").is_in(threads))
-        events = pl.concat([events, kept.with_columns(pl.col("file").replace(moved)) if moved else kept])
+    if previous_events is not None and threads:
+        kept = list(_earlier_events(previous_events.lazy(), threads, batches.texts))
+        events = pl.concat(
+            [events, *(part.with_columns(pl.col("file").replace(moved)) if moved else part for part in kept)]
+        )
     spines = _with_activity(SPINES.frame(rows + old_rows), now, settings)
-    return DayTraces(spines, EVENTS.conform(events), sorted(f"{ref.home}:{ref.path}" for ref in changed))
+    return DayTraces(spines, EVENTS.conform(events), batches.texts, sorted(f"{ref.home}:{ref.path}" for ref in changed))
 
 
 @contextmanager
@@ -216,6 +238,14 @@ def _kept_rows(
             rows.append({**row, "status": "vanished", "reason": gone})
     read_again = {outcome.reading.thread_id for outcome in outcomes}
     return rows, sorted({row["thread_id"] for row in rows} - read_again), moved
+
+
+def _earlier_events(previous: pl.LazyFrame, threads: list[str], texts: Texts) -> Iterator[pl.DataFrame]:
+    """Earlier events of these threads, a part at a time, their texts put to the others."""
+    height = previous.select(pl.len()).collect().item()
+    for start in range(0, height, _PART):
+        part = previous.slice(start, _PART).filter(pl.col("thread_id").is_in(threads)).collect()
+        yield part.with_columns(texts.add(part["text"]))
 
 
 def _files(ref: SourceRef) -> str:

@@ -16,6 +16,7 @@ from codex_loop_assets.tables import TIMESTAMP
 _UUID7 = re.compile(r"^([0-9a-fA-F]{8})-([0-9a-fA-F]{4})-7[0-9a-fA-F]{3}-")
 _FILE_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T(\d{2})-(\d{2})-(\d{2}))?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = datetime(1971, 1, 1)
 
 
 def parse_timestamps(texts: pl.Series) -> pl.Series:
@@ -35,14 +36,19 @@ def _in_milliseconds(texts: pl.Series) -> pl.Series:
     digits = text.str.slice(20, 3)
     moment = whole + pl.duration(milliseconds=digits.cast(pl.UInt16, strict=False))
     usual = (text.str.len_bytes() == 24) & text.str.ends_with("Z") & (text.str.slice(19, 1) == ".")
-    usual &= ~digits.str.starts_with("+")
-    return (
-        texts.to_frame().select(pl.when(usual).then(moment.dt.replace_time_zone("UTC")).alias(texts.name)).to_series()
-    )
+    return _credible(texts, moment, usual & ~digits.str.starts_with("+"))
 
 
 def _in_any_fraction(texts: pl.Series) -> pl.Series:
-    return texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).dt.replace_time_zone("UTC")
+    moment = pl.col(texts.name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
+    return _credible(texts, moment, pl.lit(True))
+
+
+def _credible(texts: pl.Series, moment: pl.Expr, where: pl.Expr) -> pl.Series:
+    """The times in UTC, but for those that no session has; Python cannot write the years 0 and 10000 at all."""
+    told = texts.to_frame().select(pl.when(where).then(moment).alias(texts.name)).to_series()
+    credible = pl.col(texts.name).is_between(_EARLIEST, datetime.max)
+    return told.to_frame().select(pl.when(credible).then(texts.name)).to_series().dt.replace_time_zone("UTC")
 
 
 def _one_by_one(texts: pl.Series) -> pl.Series:
@@ -61,7 +67,7 @@ def parse_timestamp(value: Any) -> datetime | None:
             return None
     except (ValueError, OverflowError):
         return None
-    return moment if moment.year > 1970 else None
+    return moment if moment.year >= _EARLIEST.year else None
 
 
 def timestamp_text(value: Any) -> str | None:
