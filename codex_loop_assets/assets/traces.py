@@ -6,7 +6,7 @@ import dagster as dg
 
 from codex_loop_assets import clock
 from codex_loop_assets.assets.guard import guarded
-from codex_loop_assets.assets.policy import DAILY, store, table_spec
+from codex_loop_assets.assets.policy import DAILY, describe, store, table_spec
 from codex_loop_assets.resources.homes import HomeResource
 from codex_loop_assets.resources.sources import scan
 from codex_loop_assets.traces.day import build_day
@@ -32,11 +32,12 @@ def traces(context: dg.AssetExecutionContext, home: HomeResource):
                 date.fromisoformat(day),
                 by_day.get(day, []),
                 lake.read("spines", day),
-                lake.read("events", day),
+                lake.scan("events", day),
                 now=clock.now(),
             )
             # `spines` holds the fingerprints that say "nothing to read again", so it is the commit mark and goes last.
-            store(context, codex, "events", day, result.events)
+            digest = lake.write_parts("events", day, result.event_parts())
+            describe(context, "events", day, {"sha256": digest[:16], "rows": result.rows.height})
             store(
                 context,
                 codex,

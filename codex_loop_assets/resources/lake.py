@@ -13,13 +13,14 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
 import duckdb
 import polars as pl
 from filelock import FileLock
+from polars.io.plugins import register_io_source
 
 from codex_loop_assets.resources.frame_cache import FrameCache
 from codex_loop_assets.tables import TABLES, Table
@@ -28,6 +29,7 @@ from codex_loop_assets.tables import TABLES, Table
 SENTINEL = {"day": "0001-01-01", "cluster": "__none__", "none": "all"}
 _MANIFEST = "manifest.json"
 _KEY = {"day": "dt", "cluster": "cluster", "none": "snapshot"}
+_ROW_GROUP = 50_000  # rows
 _FRAMES = FrameCache()
 
 
@@ -67,6 +69,19 @@ class Lake:
         frames = [_FRAMES.read(path, load) for key in wanted if (path := self.path(table, key)).is_file()]
         return pl.concat(frames) if frames else TABLES[table].empty()
 
+    def scan(self, table: str, key: str) -> pl.LazyFrame:
+        """One partition of a table to select from: what is not selected is not read."""
+        path = self.path(table, key)
+        if not path.is_file():
+            return TABLES[table].empty().lazy()
+        found, schema = pl.scan_parquet(path, hive_partitioning=False), TABLES[table].schema
+        stored = found.collect_schema()
+        if list(stored.items()) == list(schema.items()):
+            return found
+        return found.select(
+            (pl.col(name) if name in stored else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items()
+        )
+
     def read_dated(self, table: str, until: str | None = None) -> pl.DataFrame:
         """Rows of a day-partitioned table with the partition's day as the column `dt` (Date), up to and including `until`."""
         keys = [key for key in self.keys(table) if until is None or key <= until]
@@ -80,6 +95,25 @@ class Lake:
         not fit the table (see Table.conform); then the old partition stays. `inputs` (what it was made from: table or
         other name -> digest or version) are kept beside it and answer `stale`."""
         frame = TABLES[table].conform(frame)
+        return self._replace(
+            table,
+            key,
+            lambda file: frame.write_parquet(file, compression="zstd", statistics=True, row_group_size=_ROW_GROUP),
+            inputs,
+        )
+
+    def write_parts(
+        self, table: str, key: str | None, parts: Iterable[pl.DataFrame], inputs: Mapping[str, str | None] | None = None
+    ) -> str:
+        """The same for a table that is too large for memory: `parts` are frames of the whole, in key order, written as they
+        come. The file is that of `write`, byte for byte. Raises ValueError before anything is replaced where a part does not
+        fit or comes too early."""
+        rows = register_io_source(lambda *_: iter(_in_order(TABLES[table], parts)), schema=TABLES[table].schema)
+        return self._replace(table, key, lambda file: _sink(rows, file), inputs)
+
+    def _replace(
+        self, table: str, key: str | None, fill: Callable[[Path], object], inputs: Mapping[str, str | None] | None
+    ) -> str:
         path = self.path(table, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -88,9 +122,9 @@ class Lake:
             for leftover in path.parent.glob(f".{path.name}.*.tmp"):
                 leftover.unlink()
             try:
-                frame.write_parquet(temporary, compression="zstd", statistics=True, row_group_size=50_000)
-                digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+                fill(temporary)
                 with temporary.open("rb") as handle:
+                    digest = hashlib.file_digest(handle, "sha256").hexdigest()
                     os.fsync(handle.fileno())
                 # Gone before the data changes and written after it: a kill between leaves a partition that counts as
                 # stale, never a stale one that counts as fresh.
@@ -178,6 +212,25 @@ class Lake:
             return frame
         absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
         return frame.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+
+
+def _in_order(table: Table, parts: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    last: tuple | None = None
+    for part in parts:
+        part = table.conform(part)
+        keys = part.select(table.key)
+        if last is not None and part.height and last >= keys.row(0):
+            raise ValueError(f"{table.name}: parts are not in the order of {table.key}")
+        last = keys.row(-1) if part.height else last
+        yield part
+
+
+def _sink(rows: pl.LazyFrame, file: Path) -> None:
+    try:
+        rows.sink_parquet(file, compression="zstd", statistics=True, row_group_size=_ROW_GROUP)
+    except pl.exceptions.ComputeError as error:
+        # What the parts raise arrives as an error of the computation.
+        raise ValueError(str(error)) from error
 
 
 def _sync_directory(directory: Path) -> None:

@@ -38,7 +38,7 @@ class EventBatches:
 
     def __init__(self, settings: ReadSettings):
         self.rows: list[tuple] = []
-        self.texts = Texts(settings.plain_text_bytes)
+        self.texts = Texts(settings.texts_in_memory)
         self._row_limit = settings.batch_rows
         self._byte_limit = settings.batch_bytes
         self._bytes = 0

@@ -23,7 +23,7 @@ class ReadSettings:
     detail_limit: int
     batch_rows: int
     batch_bytes: int
-    plain_text_bytes: int
+    texts_in_memory: int
     quiet_hours: float
     copied_history_pause_ms: int
     coverage_slack_s: float
