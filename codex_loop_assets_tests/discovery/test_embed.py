@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_loop_assets.discovery.embed import (
@@ -77,6 +77,7 @@ def test_openai_vectors_are_unit_vectors_in_the_order_of_the_texts(server):
     assert space_of(embedder) == "text-embedding-3-small/8"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=40), max_size=30))
 def test_batches_hold_every_text_once_in_order_and_keep_both_limits(texts):
     settings = EMBEDDING["openai"] | {"batch_size": 4, "batch_tokens": 30, "characters_per_token": 1.0}

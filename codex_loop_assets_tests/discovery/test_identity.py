@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_loop_assets.discovery.identity import commit, founding_id, join
@@ -90,6 +90,7 @@ def test_an_id_depends_on_its_founders_alone():
 GROUPING = st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), st.integers(-2, 4)), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(GROUPING)
 def test_what_stays_whole_is_split_by_no_fit(points):
     clusters, fitted = [cluster for cluster, _ in points], np.array([group for _, group in points])
@@ -97,6 +98,7 @@ def test_what_stays_whole_is_split_by_no_fit(points):
     assert "split" not in {event.kind for event in outcome.events}
 
 
+@settings(deadline=None)
 @given(GROUPING)
 def test_every_cluster_that_vanishes_has_an_event_and_every_new_one_too(points):
     before = [cluster for cluster, _ in points]
@@ -108,6 +110,7 @@ def test_every_cluster_that_vanishes_has_an_event_and_every_new_one_too(points):
     assert all(event.other_id in set(outcome.clusters) for event in outcome.events if event.kind == "merge")
 
 
+@settings(deadline=None)
 @given(GROUPING)
 def test_without_commit_no_point_ever_changes_its_cluster(points):
     before = [cluster for cluster, _ in points]

@@ -131,7 +131,7 @@ def test_thresholds_decide_the_action_and_the_reason_has_the_figures(changes, ac
     row = cluster(**changes)
     chosen, reason = recommend(row, DAY, SETTINGS["actions"], MANY)
     assert chosen == action
-    assert f"{row['size']} signals in {row['session_count']} sessions" in reason
+    assert f"{row['size']} signals in {row['session_count']} session" in reason
 
 
 def test_a_misspelt_threshold_is_an_error():

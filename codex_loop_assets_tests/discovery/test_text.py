@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_loop_assets.discovery.text import normalise, opening_requests, session_texts, signal_texts, substances
@@ -24,6 +24,7 @@ def test_a_well_known_file_keeps_its_name():
     assert "shop" not in normalise("cannot write src/shop/cart.py", TEXT)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_a_normalised_text_is_never_empty_and_stays_as_it_is(text):
     once = normalise(text, TEXT)

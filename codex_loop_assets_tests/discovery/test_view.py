@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
@@ -55,6 +55,7 @@ def seen(frame: pl.DataFrame, **settings: int) -> pl.DataFrame:
     return look(frame, vectors, DAY, CLUSTERS | SMALL | settings).members
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.none() | st.integers(0, 6), st.integers(0, 120)), max_size=300))
 def test_a_view_holds_all_that_is_new_and_some_of_every_cluster_and_no_more_than_its_bound(places):
     frame = members(places)
