@@ -6,8 +6,9 @@ import polars as pl
 from codex_loop_assets.assets.guard import guarded
 from codex_loop_assets.assets.policy import DAILY, store, table_of, table_spec
 from codex_loop_assets.canon import everything
+from codex_loop_assets.canon.timeline import STORAGE
 from codex_loop_assets.resources.freshness import inputs
-from codex_loop_assets.resources.homes import HomeResource
+from codex_loop_assets.resources.homes import Home, HomeResource
 
 
 @dg.multi_asset(
@@ -26,7 +27,7 @@ def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
     for day in context.partition_keys:
         # Before reading: where another run replaces an input meanwhile, the result counts as stale, never as fresh.
         made_from = inputs(codex.lake, "turns", day)
-        built = everything.build(codex.lake.read("events", day), codex.lake.read("spines", day))
+        built = everything.build(_events(codex, day), codex.lake.read("spines", day))
         store(context, codex, "turns", day, built.turns, made_from)
         store(context, codex, "tool_calls", day, built.tool_calls, made_from, tools=table_of(_tools(built.tool_calls)))
         store(
@@ -39,6 +40,11 @@ def canonical_tables(context: dg.AssetExecutionContext, home: HomeResource):
             human_sessions=int(built.sessions["human"].sum()),
             outcomes=table_of(built.sessions.group_by("outcome").agg(sessions=pl.len()).sort("outcome")),
         )
+
+
+def _events(codex: Home, day: str) -> pl.DataFrame:
+    """What the canonical tables are built from, in one chunk: a large day is then not copied for its order."""
+    return codex.lake.scan("events", day).drop(STORAGE).collect().rechunk()
 
 
 def _tools(calls: pl.DataFrame) -> pl.DataFrame:

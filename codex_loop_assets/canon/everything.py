@@ -26,6 +26,8 @@ def build(events: pl.DataFrame, spines: pl.DataFrame, settings: CanonSettings | 
         return Canonical(TURNS.empty(), TOOL_CALLS.empty(), SESSIONS.empty())
     settings = settings or canon_settings()
     line = timeline(events, settings)
+    # Where the caller keeps it no longer, what the timeline leaves out goes before the tables are built.
+    del events
     calls = tool_calls.joined(line)
     turn_rows, call_rows = turns.from_timeline(line, calls), tool_calls.from_joined(calls)
     return Canonical(turn_rows, call_rows, sessions.from_timeline(line, spines, turn_rows, call_rows))

@@ -11,6 +11,8 @@ from codex_loop_assets.canon import context, prompts, usage
 from codex_loop_assets.canon.details import text_fields
 from codex_loop_assets.canon.settings import CanonSettings, canon_settings
 
+STORAGE = ("file", "offset", "part", "payload_bytes")
+"""Columns of `events` that only say where a record is stored: whoever builds the canonical tables need not read them."""
 _KEY = ("thread", "run", "turn_id")
 _METADATA = {
     "originator": "originator", "session_source": "source", "thread_source": "thread_source",
@@ -77,7 +79,7 @@ def in_reading_order(events: pl.DataFrame) -> pl.DataFrame:
     """The events sorted by thread and reading order, with `thread` numbers, without the columns that only say where a
     record is stored (a big day is copied less)."""
     # In one chunk, because each new column would otherwise make Polars copy all of them.
-    events = events.drop("file", "offset", "part", "payload_bytes").rechunk()
+    events = events.drop(STORAGE, strict=False).rechunk()
     thread, place = pl.col("thread_id"), pl.col("ordinal")
     same_or_next = (thread > thread.shift(1)) | ((thread == thread.shift(1)) & (place > place.shift(1)))
     if not events.select(same_or_next.slice(1).all()).item():

@@ -27,7 +27,7 @@ from codex_loop_assets.traces.texts import Texts
 from codex_loop_assets.traces.values import to_json
 
 _DOCUMENTS = "\0documents"  # No thread has such an id.
-_PART = 50_000  # rows
+_PART = 10_000  # rows
 
 
 @dataclass

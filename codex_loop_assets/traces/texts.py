@@ -55,7 +55,7 @@ class Texts:
         """Write a block to the end of the file: where it begins, and its size."""
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="codex-loop-")
+                self._file = tempfile.TemporaryFile(prefix="codex-loop-")  # noqa: SIM115 (as long as the texts)
             start = self._file.seek(0, io.SEEK_END)
             buffer = io.BytesIO()
             texts.to_frame().write_ipc(buffer, compression="uncompressed")
