@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -46,15 +47,39 @@ def merge(
 
 def _moments(rows: Iterable[Row]) -> list[list[Row]]:
     """Findings grouped by moment. Each finding joins the nearest moment that its detector has not found yet."""
-    groups: dict[tuple[Any, ...], list[list[Row]]] = {}
+    places: dict[tuple[Any, ...], _Place] = {}
     for row in sorted(rows, key=_order):
-        place = groups.setdefault((row["thread_id"], row["run"], row["category"]), [])
-        fitting = [moment for moment in place if _same_moment(row, moment)]
+        place = places.setdefault((row["thread_id"], row["run"], row["category"]), _Place())
+        fitting = [moment for moment in place.near(row) if _same_moment(row, moment)]
         if fitting:
-            min(fitting, key=lambda moment: abs(moment[0]["seq_start"] - row["seq_start"])).append(row)
+            moment = min(fitting, key=lambda moment: abs(moment[0]["seq_start"] - row["seq_start"]))
         else:
-            place.append([row])
-    return [moment for place in groups.values() for moment in place]
+            place.moments.append(moment := [])
+        place.put(row, moment)
+    return [moment for place in places.values() for moment in place.moments]
+
+
+@dataclass
+class _Place:
+    """The moments of one thread, run and category so far, in order, findable by turn and by how far they reach: a long
+    session has thousands."""
+
+    moments: list[list[Row]] = field(default_factory=list)
+    _by_turn: dict[str, list[list[Row]]] = field(default_factory=dict)
+    _reaching: list[tuple[int, list[Row]]] = field(default_factory=list)
+
+    def near(self, row: Row) -> list[list[Row]]:
+        """The moments in the turn of `row`, and those that reach to its start; rows come by their starts."""
+        self._reaching = [(end, moment) for end, moment in self._reaching if end >= row["seq_start"]]
+        found = [*self._by_turn.get(row["turn_id"], ()), *(moment for _, moment in self._reaching)]
+        return sorted({id(moment): moment for moment in found}.values(), key=lambda moment: _order(moment[0]))
+
+    def put(self, row: Row, moment: list[Row]) -> None:
+        """Make `row` part of `moment`."""
+        moment.append(row)
+        self._reaching.append((row["seq_end"], moment))
+        if row["turn_id"] is not None:
+            self._by_turn.setdefault(row["turn_id"], []).append(moment)
 
 
 def _order(row: Row) -> tuple[Any, ...]:
