@@ -2,7 +2,8 @@
 
 Codex's totals repeat (rate-limit refreshes), start again (a new process, a forked thread), and the figure for the
 last request is an estimate after a compaction; so usage is the sum of increases, and a decrease is a new start. A fork counts
-on from its parent's totals, which are none of its own use.
+on from its parent's totals, which are none of its own use; where it does not say what those were, its first request's own
+figure stands for its use until then.
 """
 
 from __future__ import annotations
@@ -16,13 +17,22 @@ FIELDS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_out
 def increases(events: pl.DataFrame) -> pl.DataFrame:
     """Per token_count record: (thread, run, turn, ordinal, FIELDS), each the tokens since the record before."""
     counts = events.filter((pl.col("kind") == "token_count") & pl.col("tokens").is_not_null())
+    detail = pl.col("detail").fill_null("")
     counts = counts.select(
         "thread",
         "run",
         "turn",
         "ordinal",
-        pl.col("detail").fill_null("").str.contains('"inherited":true', literal=True).alias("inherited"),
+        detail.str.contains('"inherited":true', literal=True).alias("inherited"),
+        detail.str.contains('"own":{', literal=True).alias("goes_on"),
+        detail.str.extract(r'"own":(\{[^{}]*\})').alias("own"),
         *_totals(counts["tokens"]).get_columns(),
+    )
+    used = _totals(counts.filter("goes_on")["own"]).select(pl.all().name.suffix("_own"))
+    place = counts["goes_on"].cum_sum().cast(pl.Int64) - 1
+    counts = counts.with_columns(
+        used[name].gather(place.set(~counts["goes_on"], None)) if used.height else pl.lit(None, pl.Int64).alias(name)
+        for name in used.columns
     )
     # The records of a thread follow one another, so that no grouping is needed.
     continues = pl.col("thread") == pl.col("thread").shift(1)
@@ -30,6 +40,8 @@ def increases(events: pl.DataFrame) -> pl.DataFrame:
     return counts.with_columns(
         pl.when("inherited")
         .then(0)
+        .when("goes_on")
+        .then(pl.min_horizontal(name, f"{name}_own"))
         .when(restarted)
         .then(pl.col(name))
         .when(continues)

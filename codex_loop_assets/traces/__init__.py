@@ -18,7 +18,7 @@ What `events.detail` holds, as a JSON object with the fields that are there:
 - patch_apply_begin/_end: auto_approved, status, changes (or changes_cut)
 - approval requests: reason, approval_id; decisions: id (of a turn, an approval or a call)
 - turn_aborted: reason; task_complete: error; thread_rolled_back, thread_rollback: num_turns; plan_update: plan
-- token_count: context_tokens, context_window; compaction_boundary: kind, pre_items, post_items
+- token_count: context_tokens, context_window, of a fork also inherited or own; compaction_boundary: kind, pre_items, post_items
 - error, stream_error, warning: error, http_status, additional_details; entered/exited_review_mode: target, findings
 - artifact_ref: git, base_sha, artifact_path, sha256, shell, repo_root; bridge: all its ids; collab_*: all small
   fields

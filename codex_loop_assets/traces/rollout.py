@@ -19,7 +19,7 @@ from codex_loop_assets.traces.lines import Block, DamagedFile, read_blocks
 from codex_loop_assets.traces.long_lines import head_content
 from codex_loop_assets.traces.names import stem_id
 from codex_loop_assets.traces.normalise import Normaliser
-from codex_loop_assets.traces.row import DETAIL, KIND, Content
+from codex_loop_assets.traces.row import DETAIL, KIND, Content, with_own_tokens
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.tally import Tally
 from codex_loop_assets.traces.timestamps import timestamp_text
@@ -48,6 +48,7 @@ class RolloutReader:
         self._turns_inferred = 0
         self._turn_ids_written = False
         self._totals: Any = None
+        self._counts_on = False
         self._copied_totals: tuple[int, int, int, dict] | None = None
         self._raw_totals = self._raw_context = b""
         self._files: dict[str, tuple[int, int]] = {}
@@ -120,7 +121,7 @@ class RolloutReader:
         return self._is_quick(data, place, _EVENT) and self._pass_over("delta")
 
     def _quick_tokens(self, data: bytes, place: int, number: int, offset: int) -> bool:
-        if not self._is_quick(data, place, _EVENT):
+        if self._counts_on or not self._is_quick(data, place, _EVENT):
             return False
         if self._raw_totals and data.startswith(self._raw_totals, place):
             return self._pass_over("token_count_unchanged")
@@ -214,6 +215,7 @@ class RolloutReader:
     def _inherit_totals(self) -> None:
         """A fork counts its tokens on from its parent's totals: the copy's last ones are kept as where it began."""
         copied, self._copied_totals = self._copied_totals, None
+        self._counts_on = copied is None and bool(mapping(self.meta).get("forked_from_id"))
         found = self._event(copied[3]["payload"]) if copied else None
         if copied and type(found) is not str:
             number, offset, size, record = copied
@@ -248,6 +250,9 @@ class RolloutReader:
             if totals is None or totals == self._totals:
                 return "token_count_unchanged"
             self._totals, self._raw_totals = totals, b""
+            if self._counts_on:
+                self._counts_on = False
+                return with_own_tokens(self._normaliser.event(msg), info)
         elif "turn_id" in msg:
             self._see_turn(msg)
         return self._normaliser.event(msg)
@@ -259,6 +264,7 @@ class RolloutReader:
         if self.meta is None:
             # Without the instructions: they are most of a day's small sessions, and would be kept until its end.
             self.meta = {key: value for key, value in meta.items() if not key.endswith("instructions")}
+            self._counts_on = bool(meta.get("forked_from_id"))
         found = self._normaliser.record("session_meta", meta)
         reverted = self._reverted(mapping(meta.get("history_base")))
         # A later file of the thread is named after its rollout, the first one after the thread.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from codex_loop_assets.traces.values import INT32_MAX, integer
+from codex_loop_assets.traces.values import INT32_MAX, integer, mapping, merged_json
 
 CONTENT = (
     "kind", "turn_id", "call_id", "role", "name", "text", "command", "cwd", "exit_code", "duration_ms", "success",
@@ -80,6 +80,13 @@ def result(
     return (
         kind, None, call_id, None, None, text, None, None, exit_code, duration_ms, None, None, None, None, detail,
     )  # fmt: skip
+
+
+def with_own_tokens(count: Content, info: dict) -> Content:
+    """The first token count of a fork of which Codex did not say where it began: its totals go on from its parent's, and
+    what it used itself until then is what its request used."""
+    last = mapping(info.get("last_token_usage"))
+    return (*count[:DETAIL], merged_json(count[DETAIL], {"own": last})) if last else count
 
 
 def present(**values: Any) -> dict:

@@ -22,7 +22,7 @@ from codex_loop_assets.traces.echoes import REPEATED_REASONING, SPOKEN, Echoes
 from codex_loop_assets.traces.lines import Block, read_blocks
 from codex_loop_assets.traces.long_lines import head_content
 from codex_loop_assets.traces.normalise import Normaliser
-from codex_loop_assets.traces.row import DETAIL, KIND, Content
+from codex_loop_assets.traces.row import DETAIL, KIND, Content, with_own_tokens
 from codex_loop_assets.traces.runs import RunNumbers
 from codex_loop_assets.traces.settings import ReadSettings
 from codex_loop_assets.traces.tally import Tally
@@ -80,7 +80,7 @@ class SpineReader:
         self._runs = RunNumbers(self.settings.seq_gap_memory)
         self._turn: str | None = None
         self._reviewing: str | None = None
-        self._inherits = False
+        self._inherits = self._counts_on = False
         self._totals: Any = None
         self._raw_totals = self._raw_context = b""
         self._raw_thread = self.thread_id.encode("utf-8", "replace")
@@ -139,7 +139,7 @@ class SpineReader:
                 return False
             self._echoes.reasoned = False
             return self._pass_over(REPEATED_REASONING, head)
-        if tag == b"token_count" and not self._inherits:
+        if tag == b"token_count" and not self._inherits and not self._counts_on:
             return self._quick_tokens(data, head, offset, size)
         return tag[-6:] == b"_delta" and tag != b"plan_delta" and self._pass_over("delta", head)
 
@@ -229,7 +229,7 @@ class SpineReader:
         if kind == "token_count":
             return self._token_count(msg), kind, turn
         if self._inherits and _is_output(kind, msg):
-            self._inherits = False
+            self._inherits, self._counts_on = False, True
         if kind == "session_configured":
             # A new process counts its turns from 0 again, and a review that was cut off is over.
             self.configured, self._reviewing = True, None
@@ -252,6 +252,9 @@ class SpineReader:
             # A fork counts its tokens on from its parent's totals, which Codex reports before the first request.
             self._inherits = False
             return (*found[:DETAIL], merged_json(found[DETAIL], {"inherited": True}))
+        if self._counts_on and totals is not None and type(found) is not str:
+            self._counts_on = False
+            return with_own_tokens(found, info)
         return found
 
     def _submission_turn(self, body: dict, op: dict) -> str | None:

@@ -67,10 +67,13 @@ def exited(code: int, text: str = "") -> str:
     return f"Exit code: {code}\nWall time: 0.4 seconds\nOutput:\n{text}"
 
 
-def tokens(seconds: float, total: int) -> dict:
-    usage = {"input_tokens": total - 10, "cached_input_tokens": 5, "output_tokens": 10, "reasoning_output_tokens": 2}
-    usage["total_tokens"] = total
-    info = {"total_token_usage": usage, "last_token_usage": usage, "model_context_window": 258400}
+def tokens(seconds: float, total: int, last: int | None = None) -> dict:
+    def usage(sum_: int) -> dict:
+        parts = {"input_tokens": sum_ - 10, "cached_input_tokens": 5, "output_tokens": 10, "reasoning_output_tokens": 2}
+        return {**parts, "total_tokens": sum_}
+
+    info = {"total_token_usage": usage(total), "last_token_usage": usage(total if last is None else last)}
+    info["model_context_window"] = 258400
     return line(seconds, "event_msg", {"type": "token_count", "info": info, "rate_limits": None})
 
 

@@ -278,6 +278,16 @@ def test_a_fork_counts_its_tokens_from_where_its_parent_stood(tmp_path):
     assert json.loads(found.spines["skipped"][0])["copied_history"] == len(copied)
 
 
+def test_a_fork_that_copies_nothing_counts_only_what_its_own_requests_used(tmp_path):
+    """Its totals go on from its parent's, which its file does not hold."""
+    base = {"thread_id": OTHER, "end_ordinal_exclusive": 9}
+    own = [*prompt(30, "fork work"), tokens(31, 5300, last=300), tokens(32, 5700, last=400), *answer(33, "Done.")]
+    lines = [line(0, "session_meta", meta(forked_from_id=OTHER, history_base=base)), *own]
+    write_rollout(rollout_path(tmp_path), [{**entry, "ordinal": number} for number, entry in enumerate(lines)])
+    found = ingest(tmp_path)
+    assert canon.turns.build(found.events, found.spines)["total_tokens"].to_list() == [700]
+
+
 def test_a_sub_agent_that_was_given_a_history_says_where_its_own_begins(tmp_path):
     lines = [
         line(0, "session_meta", meta(subagent_history_start_ordinal=3)),

@@ -313,14 +313,14 @@ def test_what_a_reviewer_does_counts_in_its_own_thread_and_not_again_in_its_pare
     assert skipped[THREAD]["forwarded_from_reviewer"] == passed_on and "forwarded_from_reviewer" not in skipped[OTHER]
 
 
-@pytest.mark.parametrize(("reported", "used"), [(True, 300), (False, 1300)])
-def test_a_fork_s_spine_counts_no_tokens_of_its_parent_that_codex_reports_before_the_first_request(
-    tmp_path, reported, used
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_fork_s_spine_counts_no_tokens_of_its_parent_whether_codex_reports_them_before_the_first_request_or_not(
+    tmp_path, reported
 ):
-    """Without that report nobody can tell the parent's tokens from those of the first request."""
+    """Without that report the first request's own figure tells its tokens from the parent's."""
 
     def count(spine: Spine, total: int) -> Spine:
-        return spine.event("0", "token_count", info=tokens(0, total)["payload"]["info"])
+        return spine.event("0", "token_count", info=tokens(0, total, last=100)["payload"]["info"])
 
     spine = Spine().meta(forked_from_id=OTHER).prompt("0", "go on")
     if reported:
@@ -330,4 +330,6 @@ def test_a_fork_s_spine_counts_no_tokens_of_its_parent_that_codex_reports_before
     count(spine, 1300).done("0").write(tmp_path)
     found = ingest(tmp_path)
     turns = canon.turns.build(found.events, found.spines)
-    assert turns["total_tokens"].sum() == used
+    assert turns["total_tokens"].sum() == 300
+    sessions = canon.everything.build(found.events, found.spines).sessions
+    assert sessions["input_tokens"].item() == (300 if reported else 290)
