@@ -161,7 +161,8 @@ SPINES = Table(
             "coverage",
             pl.String,
             "JSON object comparing spine and rollout of one thread: turns each has, spans taken from the other. Of an earlier "
-            "save of a session: `save_of`, the thread that holds all of it.",
+            "save of a session: `save_of`, the thread that holds all of it; of a single document its `opening`, a digest of "
+            "how its conversation begins.",
         ),
     ),
 )

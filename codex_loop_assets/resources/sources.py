@@ -9,7 +9,7 @@ from codex_loop_assets.partitions import FIRST_DAY
 from codex_loop_assets.resources.forgotten import forgotten_hashes, thread_hash
 from codex_loop_assets.resources.homes import Home
 from codex_loop_assets.traces.assign import Calendar, assign
-from codex_loop_assets.traces.discover import discover, locate
+from codex_loop_assets.traces.discover import discover, locate, opening
 
 
 def scan(home: Home) -> Calendar:
@@ -20,4 +20,4 @@ def scan(home: Home) -> Calendar:
     today = clock.now().astimezone(UTC).date().isoformat()
     gone = forgotten_hashes(home)
     refs = [ref for ref in discover(home.codex_homes()) if not gone or thread_hash(ref.thread_id) not in gone]
-    return assign(refs, known, locate, FIRST_DAY, today)
+    return assign(refs, known, locate, FIRST_DAY, today, opening)

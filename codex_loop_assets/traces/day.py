@@ -20,11 +20,12 @@ from codex_loop_assets.tables import EVENTS, SPINES
 from codex_loop_assets.traces.batches import EventBatches
 from codex_loop_assets.traces.decisions import Outcome, decide
 from codex_loop_assets.traces.discover import ROLLOUT, SourceRef, dated
+from codex_loop_assets.traces.document import named
 from codex_loop_assets.traces.names import is_document, stem
 from codex_loop_assets.traces.settings import ReadSettings, read_settings
 from codex_loop_assets.traces.sources import read_source
 from codex_loop_assets.traces.texts import Texts
-from codex_loop_assets.traces.values import to_json
+from codex_loop_assets.traces.values import merged_json, to_json
 
 _DOCUMENTS = "\0documents"  # No thread has such an id.
 _PART = 10_000  # rows
@@ -213,8 +214,13 @@ def _ledger_row(outcome: Outcome, records: int, last_record_at: datetime | None)
         "last_record_at": last_record_at,
         "files": _files(ref),
         "machine": ref.machine,
-        "coverage": outcome.coverage,
+        "coverage": _coverage(outcome),
     }
+
+
+def _coverage(outcome: Outcome) -> str | None:
+    opening = named(outcome.reading.states)
+    return outcome.coverage if opening is None else merged_json(outcome.coverage, {"opening": opening})
 
 
 def _kept_rows(

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from codex_loop_assets.traces.document import document_meta
+from codex_loop_assets.traces.document import opening as document_opening
 from codex_loop_assets.traces.homes import CodexHome
-from codex_loop_assets.traces.names import names_thread, rollout_thread, stem
+from codex_loop_assets.traces.names import is_document, names_thread, rollout_thread, stem
 from codex_loop_assets.traces.rollout import first_record
 from codex_loop_assets.traces.settings import ReadSettings, read_settings
 from codex_loop_assets.traces.spine import SEGMENT, segment_number
@@ -82,6 +83,16 @@ def locate(ref: SourceRef, settings: ReadSettings | None = None) -> tuple[dateti
         with suppress(OSError):
             meta, first = _head(ref, settings or read_settings())
     return dated(ref, meta, first)
+
+
+def opening(ref: SourceRef) -> str | None:
+    """See `document.opening`; None for every other source, which is not opened, and for one that cannot be read."""
+    if ref.error is not None or not is_document(ref.path):
+        return None
+    try:
+        return document_opening(f"{ref.root}/{ref.files[0].path}")
+    except OSError:
+        return None
 
 
 def dated(ref: SourceRef, meta: dict, first_time: object) -> tuple[datetime, str]:

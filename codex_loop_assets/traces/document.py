@@ -39,6 +39,20 @@ def read_document(reader: RolloutReader, run: int, path: str, name: str) -> tupl
     return states(items)
 
 
+def opening(path: str) -> str | None:
+    """How the conversation of a document begins, up to the first that the model made, as a digest; the same in all saves of
+    a session. None where there is no answer or no complete document. Raises OSError."""
+    try:
+        return named(states(sequence(_document(path).get("items"))))
+    except NotARecord:
+        return None
+
+
+def named(found: tuple[bytes, ...]) -> str | None:
+    """The `opening` of a document with these states."""
+    return found[0].hex()[:16] if found else None
+
+
 def states(items: list) -> tuple[bytes, ...]:
     """A digest of the conversation after each of its items, from the first on that the model made: another document with one
     of these as its last is an earlier save of the same session. A prompt alone may have been typed twice."""

@@ -1,7 +1,12 @@
 """Sessions sorted into days: by their start, for good, and without opening what a day holds already."""
 
+import json
+from datetime import date
+from pathlib import Path
+
 from codex_loop_assets.traces.assign import assign
-from codex_loop_assets.traces.discover import discover, locate
+from codex_loop_assets.traces.day import build_day
+from codex_loop_assets.traces.discover import discover, locate, opening
 from codex_loop_assets.traces.homes import CodexHome
 from codex_loop_assets_tests.traces.building import (
     OTHER,
@@ -11,6 +16,7 @@ from codex_loop_assets_tests.traces.building import (
     meta,
     prompt,
     rollout_path,
+    said,
     write_rollout,
 )  # fmt: skip
 
@@ -51,3 +57,30 @@ def test_a_grown_session_changes_its_day_and_no_other(tmp_path):
     write_rollout(path, [line(0, "session_meta", meta()), *prompt(1, "one"), *prompt(200_000, "two")])
     calendar = assign(refs(tmp_path), {"2026-02-01": found.spines}, never, *BOUNDS)
     assert calendar.changed == ["2026-02-01"]
+
+
+def test_saves_of_one_session_on_both_sides_of_midnight_are_counted_once(tmp_path):
+    """The first builds gave each save an id and a time of its own; whichever the platform sees first, one day holds all."""
+    words = [said("user", "hi"), said("assistant", "hello"), said("user", "fix it"), said("assistant", "fixed")]
+    document(tmp_path, 1, "2025-04-20T23:59:00.000Z", words[:2])
+    first = assign(refs(tmp_path), {}, locate, *BOUNDS, opening)
+    held = build_day(date(2025, 4, 20), first.by_day["2025-04-20"])
+    document(tmp_path, 2, "2025-04-21T00:04:00.000Z", words)
+    document(tmp_path, 3, "2025-04-21T00:05:00.000Z", [said("user", "hi"), said("assistant", "good evening")])
+    document(tmp_path, 4, "2025-04-21T00:06:00.000Z", [said("user", "hi")])
+    for known, previous in (({}, None), ({"2025-04-20": held.spines}, held)):
+        calendar = assign(refs(tmp_path), known, locate, *BOUNDS, opening)
+        assert {day: len(found) for day, found in calendar.by_day.items()} == {"2025-04-20": 2, "2025-04-21": 2}
+        earlier = (previous.spines, previous.events) if previous else ()
+        found = build_day(date(2025, 4, 20), calendar.by_day["2025-04-20"], *earlier)
+        assert found.spines.sort("path")["status"].to_list() == ["superseded", "ingested"]
+        assert found.events.filter(role="user")["text"].to_list() == ["hi", "fix it"]
+    again = assign(refs(tmp_path), {"2025-04-20": found.spines}, locate, *BOUNDS, opening)
+    assert again.changed == ["2025-04-21"]
+
+
+def document(home: Path, number: int, started: str, items: list[dict]) -> None:
+    thread = f"0195aaaa-0000-4000-8000-{number:012d}"
+    path = home / "sessions" / f"rollout-{started[:10]}-{thread}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"session": {"id": thread, "timestamp": started, "instructions": ""}, "items": items}))
