@@ -121,7 +121,7 @@ def trends(context: dg.AssetExecutionContext, home: HomeResource):
 @guarded
 def site(context: dg.AssetExecutionContext, home: HomeResource) -> None:
     codex = home.home
-    found = alerts_now(codex, context.instance, context.run_id)
+    found = alerts_now(codex, context.instance, context.run.run_id)
     folder = codex.root / "reports" / "site"
     written = replace_folder(folder, site_pages(report_inputs(codex, alerts=found)))
     kinds = dict(Counter(alert.kind for alert in found))
