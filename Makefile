@@ -39,6 +39,7 @@ test-harbor: install $(HARBOR_VENV)/.installed
 
 bench: install
 	$(BIN)/python -m codex_loop_assets_tests.bench
+	$(BIN)/python -m pytest -q -m slow
 
 ui: install
 	$(BIN)/codex-loop ui

@@ -68,7 +68,8 @@ def write_points(points: WritePoints) -> Iterator[WritePoints]:
     if not _hooked:
         sys.addaudithook(_announced)
         _hooked = True
-    fsync, write_parquet = os.fsync, pl.DataFrame.write_parquet
+    # A frame is written as a lazy frame is.
+    fsync, sink_parquet = os.fsync, pl.LazyFrame.sink_parquet
 
     def announced_fsync(handle) -> None:
         descriptor = handle if isinstance(handle, int) else handle.fileno()
@@ -78,15 +79,15 @@ def write_points(points: WritePoints) -> Iterator[WritePoints]:
         points.reached("os.fsync", path)
         fsync(handle)
 
-    def announced_write(frame, file, *arguments, **options) -> None:
+    def announced_sink(frame, file, *arguments, **options) -> None:
         points.reached("write_parquet", Path(file))
-        write_parquet(frame, file, *arguments, **options)
+        sink_parquet(frame, file, *arguments, **options)
 
-    _active, os.fsync, pl.DataFrame.write_parquet = points, announced_fsync, announced_write
+    _active, os.fsync, pl.LazyFrame.sink_parquet = points, announced_fsync, announced_sink
     try:
         yield points
     finally:
-        _active, os.fsync, pl.DataFrame.write_parquet = None, fsync, write_parquet
+        _active, os.fsync, pl.LazyFrame.sink_parquet = None, fsync, sink_parquet
 
 
 def count(root: Path, act: Callable[[], object]) -> list[tuple[str, str]]:
