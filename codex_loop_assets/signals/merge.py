@@ -50,12 +50,13 @@ def _moments(rows: Iterable[Row]) -> list[list[Row]]:
     places: dict[tuple[Any, ...], _Place] = {}
     for row in sorted(rows, key=_order):
         place = places.setdefault((row["thread_id"], row["run"], row["category"]), _Place())
-        fitting = [moment for moment in place.near(row) if _same_moment(row, moment)]
-        if fitting:
-            moment = min(fitting, key=lambda moment: abs(moment[0]["seq_start"] - row["seq_start"]))
+        moments = place.moments
+        fitting = [number for number in place.near(row) if _same_moment(row, moments[number])]
+        if not fitting:
+            moments.append([])
+            place.put(row, len(moments) - 1)
         else:
-            place.moments.append(moment := [])
-        place.put(row, moment)
+            place.put(row, min(fitting, key=lambda number: abs(moments[number][0]["seq_start"] - row["seq_start"])))
     return [moment for place in places.values() for moment in place.moments]
 
 
@@ -65,21 +66,20 @@ class _Place:
     session has thousands."""
 
     moments: list[list[Row]] = field(default_factory=list)
-    _by_turn: dict[str, list[list[Row]]] = field(default_factory=dict)
-    _reaching: list[tuple[int, list[Row]]] = field(default_factory=list)
+    _by_turn: dict[str, set[int]] = field(default_factory=dict)
+    _reaching: list[tuple[int, int]] = field(default_factory=list)
 
-    def near(self, row: Row) -> list[list[Row]]:
-        """The moments in the turn of `row`, and those that reach to its start; rows come by their starts."""
-        self._reaching = [(end, moment) for end, moment in self._reaching if end >= row["seq_start"]]
-        found = [*self._by_turn.get(row["turn_id"], ()), *(moment for _, moment in self._reaching)]
-        return sorted({id(moment): moment for moment in found}.values(), key=lambda moment: _order(moment[0]))
+    def near(self, row: Row) -> list[int]:
+        """Numbers of the moments in the turn of `row`, and of those that reach to its start; rows come by their starts."""
+        self._reaching = [(end, number) for end, number in self._reaching if end >= row["seq_start"]]
+        return sorted({*self._by_turn.get(row["turn_id"], ()), *(number for _, number in self._reaching)})
 
-    def put(self, row: Row, moment: list[Row]) -> None:
-        """Make `row` part of `moment`."""
-        moment.append(row)
-        self._reaching.append((row["seq_end"], moment))
+    def put(self, row: Row, number: int) -> None:
+        """Make `row` part of a moment."""
+        self.moments[number].append(row)
+        self._reaching.append((row["seq_end"], number))
         if row["turn_id"] is not None:
-            self._by_turn.setdefault(row["turn_id"], []).append(moment)
+            self._by_turn.setdefault(row["turn_id"], set()).add(number)
 
 
 def _order(row: Row) -> tuple[Any, ...]:

@@ -166,3 +166,30 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_partition_and_no_lock_held
             assert manifest["inputs"]["n"] == str(frame["sessions"].item())
     lake.write("daily_report", "2026-03-01", report("2026-03-01", 7))
     assert lake.read("daily_report", "2026-03-01")["sessions"].to_list() == [7]
+
+
+@given(st.integers(1, 40), st.integers(1, 50))
+@settings(max_examples=20, deadline=None)
+def test_a_partition_written_in_parts_is_the_one_written_whole_byte_for_byte(tmp_path_factory, size, days):
+    root = tmp_path_factory.mktemp("parts")
+    lake = Lake(root / "lake", root / "locks")
+    rows = [
+        {"dt": date(2026, 3, 1), "kind": "birth", "cluster_id": f"c{n:03d}", "other_id": "", "overlap": 0.0, "size": n}
+        for n in range(days)
+    ]
+    frame = TABLES["cluster_events"].frame(rows)
+    whole = lake.write("cluster_events", "2026-03-01", frame)
+    assert (
+        lake.write_parts("cluster_events", "2026-03-01", (frame.slice(at, size) for at in range(0, days, size)))
+        == whole
+    )
+    assert lake.scan("cluster_events", "2026-03-01").collect().equals(frame)
+
+
+def test_parts_out_of_order_or_of_another_shape_are_refused_and_the_old_partition_stays(lake):
+    early, late = report("2026-03-01"), report("2026-03-02")
+    lake.write("daily_report", "2026-03-01", early)
+    for parts in ([late, early], [early, early], [early.drop("path")]):
+        with pytest.raises(ValueError, match="daily_report"):
+            lake.write_parts("daily_report", "2026-03-01", parts)
+        assert lake.read("daily_report", "2026-03-01").equals(early)

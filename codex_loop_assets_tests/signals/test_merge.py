@@ -8,7 +8,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_loop_assets.signals.merge import merge
+from codex_loop_assets.signals.merge import _moments, _order, _same_moment, merge
 from codex_loop_assets.signals.model import DetectedBy, Evidence, Moment, detection_row, signal_id
 from codex_loop_assets.signals.schema import load_schema
 from codex_loop_assets.tables import MECHANICAL_SIGNALS, SEMANTIC_SIGNALS
@@ -96,3 +96,25 @@ def test_merging_loses_nothing_and_ignores_order(items, source: random.Random):
     assert len(detections) == len(rows)
     assert {one["signal_id"] for one in detections} == {one["signal_id"] for one in signals}
     assert sum(len(one["detectors"]) for one in signals) == len(rows)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("mechanical", "local_judge", "llm_judge")),
+            st.integers(1, 15),
+            st.integers(0, 8),
+            st.sampled_from((None, "1", "2")),
+        ),
+        max_size=10,
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_looking_only_at_what_is_near_groups_as_looking_at_everything_does(found):
+    rows = [row(detector, seq, turn=turn, seq_end=seq + length) for detector, seq, length, turn in found]
+    everything: list[list[dict]] = []
+    for one in sorted(rows, key=_order):
+        fitting = [moment for moment in everything if _same_moment(one, moment)]
+        near = min(fitting, key=lambda moment: abs(moment[0]["seq_start"] - one["seq_start"]), default=None)
+        near.append(one) if near else everything.append([one])
+    assert _moments(rows) == everything
