@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 
-from codex_loop_assets_tests.bench import discovery, ingest, judging, newcomer, redaction, statistics
+from codex_loop_assets_tests.bench import discovery, ingest, judging, memory, newcomer, redaction, statistics
 
 BENCHES = {
     "ingest": ingest.main,
+    "memory": memory.main,
     "judging": judging.main,
     "discovery": lambda: discovery.main([]),
     "redaction": redaction.main,
