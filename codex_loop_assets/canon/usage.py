@@ -41,7 +41,7 @@ def increases(events: pl.DataFrame) -> pl.DataFrame:
         pl.when("inherited")
         .then(0)
         .when("goes_on")
-        .then(pl.min_horizontal(name, f"{name}_own"))
+        .then(pl.min_horizontal(name, pl.col(f"{name}_own").fill_null(0)))
         .when(restarted)
         .then(pl.col(name))
         .when(continues)

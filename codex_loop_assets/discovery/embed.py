@@ -165,7 +165,10 @@ class OpenAIEmbedder:
             return np.empty((0, self.dimension), dtype=np.float32)
         answer = self._bought(list(texts))
         rows = [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
-        matrix = np.asarray(rows, dtype=np.float32).reshape(len(rows), -1)
+        try:
+            matrix = np.asarray(rows, dtype=np.float32).reshape(len(texts), -1)
+        except ValueError as error:
+            raise EmbeddingError(f"{self.name}: the answer to {len(texts)} texts is no matrix of vectors") from error
         # Some compatible servers ignore `dimensions`; a vector shortened by them may also not have length 1.
         return checked(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), len(texts), self.dimension)
 
@@ -185,9 +188,11 @@ class OpenAIEmbedder:
                 else:
                     self._dollars += self._purse.pay(reserved, None)
             raise EmbeddingError(f"{self.name}: {type(error).__name__}: {error}") from error
-        self._tokens += answer.usage.total_tokens
+        # Compatible servers may leave out what was used; the worst is booked then.
+        used = Tokens(input=answer.usage.total_tokens) if answer.usage is not None else None
+        self._tokens += used.input if used is not None else 0
         if self._purse is not None and reserved is not None:
-            self._dollars += self._purse.pay(reserved, Tokens(input=answer.usage.total_tokens))
+            self._dollars += self._purse.pay(reserved, used)
         return answer
 
     def _reserved(self, texts: list[str]) -> Reserved | None:

@@ -86,10 +86,11 @@ def _join_by_radius(
     """Points without a cluster join the nearest centre within the radius that most of its members keep."""
     import numpy as np
 
+    from codex_loop_assets.discovery.fit import NOT_FITTED
     from codex_loop_assets.discovery.geometry import centres
 
     codes, names = codes_of(pl.Series(outcome.clusters, dtype=pl.String))
-    wanted = fitted < 0 if settings["radius_for_noise"] else fitted == -2
+    wanted = fitted < 0 if settings["radius_for_noise"] else fitted == NOT_FITTED
     loose = np.flatnonzero((codes < 0) & wanted)
     if not names or not len(loose):
         return
@@ -100,8 +101,8 @@ def _join_by_radius(
     parts = np.split(cosines[order], np.searchsorted(codes[inside][order], np.arange(1, len(names))))
     radius = np.array([np.quantile(part, settings["radius_quantile"]) for part in parts])
     near = matrix[loose] @ centre.T
-    near[near < np.maximum(radius, settings["radius_floor"])[None, :]] = -2
+    near[near < np.maximum(radius, settings["radius_floor"])[None, :]] = -np.inf
     best = near.argmax(axis=1)
     for row, point in enumerate(loose.tolist()):
-        if near[row, best[row]] > -2:
+        if np.isfinite(near[row, best[row]]):
             outcome.move(point, names[best[row]], "radius")

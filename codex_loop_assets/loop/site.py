@@ -73,7 +73,7 @@ def _pages(inputs: ReportInputs, paths: Mapping[str, str]) -> Iterator[_Page]:
     newest = days[-1] if days else None
     clusters = sections.clusters(inputs, newest) if newest else []
     tickets = sections.tickets(inputs)
-    yield _Page("index.html", "overview.html.j2", "index.html", _overview(inputs, days, clusters))
+    yield _Page("index.html", "overview.html.j2", "index.html", _overview(inputs, known, days, clusters))
     yield _Page(
         "days.html", "days.html.j2", "days.html", {"days": _day_rows(inputs, days), "hidden": len(known) - len(days)}
     )
@@ -157,12 +157,13 @@ def _pager(days: list[date], position: int) -> list[tuple[str, str]]:
     return [*before, *after]
 
 
-def _overview(inputs: ReportInputs, days: list[date], clusters: list[dict]) -> dict[str, Any]:
+def _overview(inputs: ReportInputs, known: list[date], days: list[date], clusters: list[dict]) -> dict[str, Any]:
     rates = inputs.table("trends")
     tickets = sections.tickets(inputs)
     sessions, signals = inputs.table("sessions"), inputs.table("signals")
     return {
         "days": days,
+        "known_days": len(known),
         "sessions": sessions.height,
         "human": sessions["human"].sum(),
         "friction": signals.filter(pl.col("type") == "friction").height,

@@ -80,7 +80,7 @@ class OpenEventLog(SqliteEventLogStorage):
         return table_name in self._tables
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store the events in one transaction of each file: all or none of them."""
+        """Store the events in one transaction of each file, so all or none of them in each."""
         with self._db_lock, ExitStack() as transactions:
             self._batch = (transactions, {})
             try:

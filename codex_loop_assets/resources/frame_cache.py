@@ -59,7 +59,7 @@ class FrameCache:
 
 
 def _signature(path: Path) -> Signature | None:
-    """What changes when a file is replaced, None where there is none. A replacement is another file, whatever its time says."""
+    """What changes when a file is replaced, None where there is none."""
     try:
         found = os.stat(path)
     except FileNotFoundError:

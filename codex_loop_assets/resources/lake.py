@@ -70,11 +70,14 @@ class Lake:
         return pl.concat(frames) if frames else TABLES[table].empty()
 
     def scan(self, table: str, key: str) -> pl.LazyFrame:
-        """One partition of a table to select from: what is not selected is not read."""
-        path = self.path(table, key)
-        if not path.is_file():
+        """One partition of a table to select from: what is not selected is not read. It stays the partition of now, however
+        often it is collected and whoever replaces it meanwhile."""
+        try:
+            # Opened here, once: by its path it would be opened anew, and be another file, at each collect.
+            file = self.path(table, key).open("rb")
+        except FileNotFoundError:
             return TABLES[table].empty().lazy()
-        found, schema = pl.scan_parquet(path, hive_partitioning=False), TABLES[table].schema
+        found, schema = pl.scan_parquet(file, hive_partitioning=False), TABLES[table].schema
         stored = found.collect_schema()
         if list(stored.items()) == list(schema.items()):
             return found

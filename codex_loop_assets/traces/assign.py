@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
@@ -51,14 +51,14 @@ def assign(
     def placed(ref: SourceRef) -> str | None:
         return day_of_thread.get(ref.thread_id) or day_of_place.get((ref.home, ref.path))
 
-    day_of_opening = _days_of_openings(known)
+    days_of_opening = _days_of_openings(known)
     new = [ref for ref in refs if placed(ref) is None]
     starts = [(min(max(locate(ref)[0].date().isoformat(), first), last), ref) for ref in new]
     unseen: dict[str, str] = {}
     # The earliest first: later saves of its session join it.
     for start, ref in sorted(starts, key=lambda item: item[0]):
         begins = opening(ref)
-        day = start if begins is None else day_of_opening.setdefault(begins, start)
+        day = start if begins is None else _day_of_saves(days_of_opening[ref.home, begins], start)
         # A thread's spine and rollout can disagree by a moment around midnight; the earlier start is the start.
         unseen[ref.thread_id] = min(day, unseen.get(ref.thread_id, day))
     by_day: dict[str, list[SourceRef]] = defaultdict(list)
@@ -68,13 +68,26 @@ def assign(
     return Calendar(dict(by_day), changed)
 
 
-def _days_of_openings(known: Mapping[str, pl.DataFrame]) -> dict[str, str]:
-    """Opening of each document that a day holds -> the first such day."""
-    found: dict[str, str] = {}
+def _days_of_openings(known: Mapping[str, pl.DataFrame]) -> defaultdict[tuple[str, str], list[str]]:
+    """Home and opening of each document that the days hold -> those days, in order."""
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for day, spines in sorted(known.items()):
-        openings = spines["coverage"].str.json_path_match("$.opening").drop_nulls()
-        found = {**dict.fromkeys(openings, day), **found}
+        openings = spines.select("home", pl.col("coverage").str.json_path_match("$.opening").alias("opening"))
+        for key in openings.drop_nulls("opening").unique().rows():
+            found[key].append(day)
     return found
+
+
+def _day_of_saves(days: list[str], start: str) -> str:
+    """The day of a document whose opening lies on these days already: a neighbour of its own, since saves of one session
+    may lie on both sides of midnight; else its own, which is added. Sessions further apart only begin with the same
+    words."""
+    own = date.fromisoformat(start)
+    neighbours = ((own + timedelta(days=step)).isoformat() for step in (-1, 0, 1))
+    near = next((day for day in neighbours if day in days), None)
+    if near is None:
+        days.append(start)
+    return near or start
 
 
 def _differs(refs: list[SourceRef], spines: pl.DataFrame | None) -> bool:

@@ -59,7 +59,9 @@ class Texts:
             start = self._file.seek(0, io.SEEK_END)
             buffer = io.BytesIO()
             texts.to_frame().write_ipc(buffer, compression="uncompressed")
-            return start, self._file.write(buffer.getbuffer())
+            size = self._file.write(buffer.getbuffer())
+            self._file.flush()  # Here, where a full disk has a name, and not when the block is read.
+            return start, size
         except OSError as error:
             raise NoRoomForTexts(f"no room for a day's texts in {tempfile.gettempdir()}: {error.strerror}") from error
 

@@ -115,6 +115,22 @@ def test_a_refused_request_costs_nothing_and_one_whose_answer_is_lost_costs_its_
     assert governor.spent() == pytest.approx(embedder.spent()[1]) and governor.spent() > 0.0
 
 
+def test_an_answer_without_vectors_is_said_and_paid_for(server, tmp_path):
+    money, governor = purse(tmp_path, 1.0)
+    server.faults.add(Fault("malformed", path="/v1/embeddings"))
+    with pytest.raises(EmbeddingError):
+        openai(server, money).embed(["the lockfile is frozen"])
+    assert governor.spent() > 0.0
+
+
+def test_vectors_from_a_server_that_does_not_say_what_it_used_are_booked_at_their_worst(server, tmp_path):
+    money, governor = purse(tmp_path, 1.0)
+    server.faults.add(Fault("no_usage", path="/v1/embeddings"))
+    known, silent = openai(server), openai(server, money)
+    assert np.allclose(silent.embed(["the lockfile is frozen"]), known.embed(["the lockfile is frozen"]))
+    assert governor.spent() == pytest.approx(silent.spent()[1]) and governor.spent() > known.spent()[0] * 0.02 / 1e6
+
+
 def test_a_model_without_a_price_is_never_asked(server, tmp_path):
     money, _ = purse(tmp_path, 1.0)
     with pytest.raises(EmbeddingError, match="no price for model"):

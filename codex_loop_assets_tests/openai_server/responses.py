@@ -96,8 +96,10 @@ def _check_strict(schema: Mapping) -> None:
         raise BadRequest("Invalid schema: 'default' is not permitted.")
 
 
-def embed(body: Mapping) -> dict:
-    """A list of embeddings: unit vectors that depend on the text alone. Raises BadRequest."""
+def embed(body: Mapping, fault: Fault | None) -> dict:
+    """A list of embeddings: unit vectors that depend on the text alone. Raises BadRequest.
+
+    malformed: no vectors; no_usage: as compatible servers answer."""
     texts = [body["input"]] if isinstance(body.get("input"), str) else body.get("input")
     if not texts or any(not isinstance(text, str) or not text for text in texts):
         raise BadRequest("'input' must be a non-empty string or a list of them.")
@@ -112,11 +114,13 @@ def embed(body: Mapping) -> dict:
         )
         data.append({"object": "embedding", "index": index, "embedding": coded})
     tokens = sum(len(text.encode()) // 4 + 1 for text in texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    kind = fault.kind if fault is not None else None
     return {
         "object": "list",
-        "data": data,
+        "data": [] if kind == "malformed" else data,
         "model": body["model"],
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        **({} if kind == "no_usage" else {"usage": usage}),
     }
 
 

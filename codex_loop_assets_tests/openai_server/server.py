@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ("POST", "responses"):
                 return 200, self.owner.answer(body, fault)
             case ("POST", "embeddings"):
-                return 200, embed(body)
+                return 200, embed(body, fault)
             case ("POST", "files"):
                 return 200, batches.upload(*self._multipart(raw))
             case ("POST", "batches"):

@@ -186,6 +186,15 @@ def test_a_partition_written_in_parts_is_the_one_written_whole_byte_for_byte(tmp
     assert lake.scan("cluster_events", "2026-03-01").collect().equals(frame)
 
 
+def test_a_scan_stays_the_partition_it_began_with(lake):
+    lake.write("daily_report", "2026-03-01", report("2026-03-01", 3))
+    scanned = lake.scan("daily_report", "2026-03-01")
+    for sessions in (4, 5):
+        assert scanned.select("sessions").collect().item() == 3
+        lake.write("daily_report", "2026-03-01", report("2026-03-01", sessions))
+    assert scanned.collect().height == 1 and scanned.select("sessions").collect().item() == 3
+
+
 def test_parts_out_of_order_or_of_another_shape_are_refused_and_the_old_partition_stays(lake):
     early, late = report("2026-03-01"), report("2026-03-02")
     lake.write("daily_report", "2026-03-01", early)

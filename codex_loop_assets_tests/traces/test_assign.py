@@ -79,6 +79,19 @@ def test_saves_of_one_session_on_both_sides_of_midnight_are_counted_once(tmp_pat
     assert again.changed == ["2025-04-21"]
 
 
+def test_sessions_that_only_begin_with_the_same_words_keep_their_own_days(tmp_path):
+    """Greetings are alike: of another month, or of another person's home, they are no saves of one session."""
+    words = [said("user", "hi"), said("assistant", "hello")]
+    document(tmp_path / "ann", 1, "2025-04-20T10:00:00.000Z", words)
+    document(tmp_path / "ann", 2, "2025-04-23T10:00:00.000Z", words)
+    document(tmp_path / "bob", 3, "2025-04-21T10:00:00.000Z", words)
+    sources = discover([CodexHome(name, tmp_path / name, "here") for name in ("ann", "bob")])
+    held = assign(sources, {}, locate, *BOUNDS, opening)
+    assert sorted(held.by_day) == ["2025-04-20", "2025-04-21", "2025-04-23"]
+    built = build_day(date(2025, 4, 20), held.by_day["2025-04-20"])
+    assert assign(sources, {"2025-04-20": built.spines}, locate, *BOUNDS, opening).by_day == held.by_day
+
+
 def document(home: Path, number: int, started: str, items: list[dict]) -> None:
     thread = f"0195aaaa-0000-4000-8000-{number:012d}"
     path = home / "sessions" / f"rollout-{started[:10]}-{thread}.json"
