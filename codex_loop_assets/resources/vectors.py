@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from codex_loop_assets.discovery.embed import BudgetExhausted, EmbeddingError
 
 if TYPE_CHECKING:
+    import lancedb
     import numpy as np
     import polars as pl
     import pyarrow as pa
@@ -167,7 +169,7 @@ class VectorStore:
                 before = table.count_rows()
                 table.delete(_subjects(wanted))
                 removed += before - table.count_rows()
-                table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+                _drop_older_versions(table)
         return removed
 
     def blank(self, collection: str, subjects: Iterable[str]) -> None:
@@ -179,7 +181,7 @@ class VectorStore:
             with self._lock(name):
                 table = self._connect().open_table(name)
                 table.update(where=_subjects(wanted), values={"text": ""})
-                table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+                _drop_older_versions(table)
 
     def search(self, collection: str, space: str, vector: np.ndarray, limit: int = 10) -> list[tuple[str, float]]:
         """The nearest rows as (id, cosine), best first."""
@@ -306,6 +308,14 @@ def _row_ids(table) -> pl.DataFrame:
     import polars as pl
 
     return pl.DataFrame(pl.from_arrow(table.search().select(["subject"]).with_row_id(True).to_arrow()))
+
+
+def _drop_older_versions(table: lancedb.table.Table) -> None:
+    """Drop all versions but the newest: what is forgotten must not lie in an older one. LanceDB warns that readers of those
+    fail; ours read again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "optimize", UserWarning)
+        table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
 
 
 def _embedded(texts: Mapping[str, str], embedder: _Embedder) -> tuple[dict[str, np.ndarray], EmbeddingError | None]:
