@@ -85,9 +85,13 @@ def schema_reject(home: Home, proposal_id: str, reason: str, who: str) -> None:
 
 
 @click.command()
-@click.option("--confidence", type=click.FloatRange(0, 1), help="Least confidence (packaged default: 0.85).")
-@click.option("--min-samples", type=click.IntRange(min=1), help="Least signals (packaged default: 10).")
-@click.option("--min-sessions", type=click.IntRange(min=1), help="Least distinct sessions (packaged default: 5).")
+@click.option(
+    "--confidence", type=click.FloatRange(0, 1), help="Least confidence; else `confidence` of [discovery.governance]."
+)
+@click.option("--min-samples", type=click.IntRange(min=1), help="Least signals; else `minimum_samples` there.")
+@click.option(
+    "--min-sessions", type=click.IntRange(min=1), help="Least distinct sessions; else `minimum_sessions` there."
+)
 @home_options()
 def schema_auto_promote(
     home: Home, confidence: float | None, min_samples: int | None, min_sessions: int | None

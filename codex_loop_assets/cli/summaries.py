@@ -55,9 +55,10 @@ def patterns(home: Home) -> Group:
         return Group("no cluster state yet: run codex-loop signals first")
     live = home.lake.read("clusters", days[-1]).filter(pl.col("status") == "live").sort("size", descending=True)
     members = home.lake.read("cluster_members", days[-1])
-    waiting = types_waiting(members, home.section("discovery")["clusters"]["minimum_signals"])
+    minimum = home.section("discovery")["clusters"]["minimum_signals"]
+    waiting = types_waiting(members, minimum)
     if live.is_empty():
-        return Group(*(waiting or ["no pattern yet: no five signals of a type resemble each other"]))
+        return Group(*(waiting or [f"no pattern yet: no {minimum} signals of a type resemble each other"]))
     table = Table(title=f"Patterns as of {days[-1]}", title_justify="left")
     for heading, justify in (
         ("cluster", "left"),
