@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import polars as pl
@@ -31,6 +32,8 @@ _MANIFEST = "manifest.json"
 _KEY = {"day": "dt", "cluster": "cluster", "none": "snapshot"}
 _ROW_GROUP = 50_000  # rows
 _FRAMES = FrameCache()
+
+_Frame = TypeVar("_Frame", pl.DataFrame, pl.LazyFrame)
 
 
 class Lake:
@@ -65,7 +68,7 @@ class Lake:
         if TABLES[table].partitioning == "none":
             keys = [SENTINEL["none"]]
         wanted = [keys] if isinstance(keys, str) else self.keys(table) if keys is None else list(keys)
-        load = functools.partial(self._aligned, table)
+        load = functools.partial(_read, table)
         frames = [_FRAMES.read(path, load) for key in wanted if (path := self.path(table, key)).is_file()]
         return pl.concat(frames) if frames else TABLES[table].empty()
 
@@ -77,13 +80,8 @@ class Lake:
             file = self.path(table, key).open("rb")
         except FileNotFoundError:
             return TABLES[table].empty().lazy()
-        found, schema = pl.scan_parquet(file, hive_partitioning=False), TABLES[table].schema
-        stored = found.collect_schema()
-        if list(stored.items()) == list(schema.items()):
-            return found
-        return found.select(
-            (pl.col(name) if name in stored else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items()
-        )
+        found = pl.scan_parquet(file, hive_partitioning=False)
+        return _aligned(table, found, found.collect_schema())
 
     def read_dated(self, table: str, until: str | None = None) -> pl.DataFrame:
         """Rows of a day-partitioned table with the partition's day as the column `dt` (Date), up to and including `until`."""
@@ -208,13 +206,20 @@ class Lake:
             else []
         )
 
-    def _aligned(self, table: str, path: Path) -> pl.DataFrame:
-        schema = TABLES[table].schema
-        frame = pl.read_parquet(path, hive_partitioning=False)
-        if list(frame.schema.items()) == list(schema.items()):
-            return frame
-        absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
-        return frame.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+
+def _read(table: str, path: Path) -> pl.DataFrame:
+    frame = pl.read_parquet(path, hive_partitioning=False)
+    return _aligned(table, frame, frame.schema)
+
+
+def _aligned(table: str, found: _Frame, stored: pl.Schema) -> _Frame:
+    """A file's rows, whose columns are `stored`, with the columns that the table has now."""
+    schema = TABLES[table].schema
+    if list(stored.items()) == list(schema.items()):
+        return found
+    return found.select(
+        (pl.col(name) if name in stored else pl.lit(None)).cast(dtype).alias(name) for name, dtype in schema.items()
+    )
 
 
 def _in_order(table: Table, parts: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
